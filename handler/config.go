@@ -1,0 +1,78 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+)
+
+// config is every setting of the handler. It is read once, before it serves.
+type config struct {
+	port      int
+	publicURL string
+	linkKeys  [][]byte
+	linkTTL   time.Duration
+
+	identity  string
+	app       string
+	authority string
+	graph     string
+
+	tables      string
+	namespace   string
+	busEndpoint string
+
+	interval  time.Duration
+	spread    time.Duration
+	cooldown  time.Duration
+	budget    time.Duration
+	minDelay  time.Duration
+	maxDelay  time.Duration
+	maxAge    time.Duration
+	verify    time.Duration
+	retention time.Duration
+
+	level slog.Level
+}
+
+// deadline is how long one timer or queue invocation may take: a slice's
+// budget and a minute to hand on, well below functionTimeout in host.json.
+func (c config) deadline() time.Duration { return c.budget + time.Minute }
+
+// queue is the name that functions/syncworker/function.json listens to.
+const queue = "sync-jobs"
+
+// load reads all settings, or says everything that is wrong with them.
+func load(getenv func(string) string) (config, []setting, error) {
+	r := &reader{get: getenv}
+	c := config{
+		port:      r.port("FUNCTIONS_CUSTOMHANDLER_PORT", "The port to listen on, on 127.0.0.1. Set by the Functions host."),
+		publicURL: r.origin("PUBLIC_URL", "", "Where administrators reach the Functions app; links and the redirect URI begin with it.", false),
+		linkKeys:  r.keys("LINK_KEYS", "Keys that sign the links, newest first. To rotate, put a new one before the old one."),
+		linkTTL:   r.duration("LINK_TTL", "168h", time.Hour, 720*time.Hour, "How long a link works."),
+
+		identity:  r.guid("AZURE_CLIENT_ID", "Client ID of the user-assigned managed identity."),
+		app:       r.guid("ENTRA_APP_ID", "Client ID of the multi-tenant app registration that customers consent to."),
+		authority: r.origin("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com", "Microsoft's sign-in service.", false),
+		graph:     r.origin("GRAPH_ENDPOINT", "https://graph.microsoft.com", "Microsoft Graph.", false),
+
+		tables:      r.origin("TABLES_ENDPOINT", "", "Table endpoint of the storage account, such as https://account.table.core.windows.net.", true),
+		namespace:   r.hostname("ServiceBusConnection__fullyQualifiedNamespace", "Service Bus namespace, such as contoso.servicebus.windows.net. The Functions host reads it too."),
+		busEndpoint: r.hostPort("SERVICEBUS_CUSTOM_ENDPOINT", "Where to connect to the namespace if not at its own name."),
+
+		interval:  r.duration("SYNC_INTERVAL", "12h", time.Hour, 168*time.Hour, "Time between two scheduled syncs of a connection."),
+		spread:    r.duration("SYNC_SPREAD", "10m", 0, 6*time.Hour, "Window over which connections that are due together are spread."),
+		cooldown:  r.duration("SYNC_COOLDOWN", "30m", time.Second, 24*time.Hour, "Least time between two manual syncs of a connection."),
+		budget:    r.duration("SLICE_BUDGET", "4m", time.Second, 8*time.Minute, "How long one worker invocation works on a run before it hands over to the next."),
+		minDelay:  r.duration("RETRY_MIN_DELAY", "15s", 50*time.Millisecond, 10*time.Minute, "Wait after a first failure; it doubles with each one after."),
+		maxDelay:  r.duration("RETRY_MAX_DELAY", "15m", 50*time.Millisecond, 6*time.Hour, "Longest wait after a failure, unless Microsoft asks for more."),
+		maxAge:    r.duration("RUN_MAX_AGE", "24h", time.Hour, 168*time.Hour, "How long a run may go on failing before it ends."),
+		verify:    r.duration("VERIFY_MIN_DELAY", "2s", 50*time.Millisecond, time.Minute, "Wait between the first two checks whether a consent has taken effect; it doubles up to 5m, for 30m."),
+		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
+
+		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),
+	}
+	if c.maxDelay < c.minDelay {
+		r.wrong("RETRY_MAX_DELAY", "is %s, less than RETRY_MIN_DELAY: %s", short(c.maxDelay), short(c.minDelay))
+	}
+	return c, r.all, r.err()
+}

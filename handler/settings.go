@@ -1,0 +1,167 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one environment variable, as the README's table shows it.
+type setting struct {
+	name string
+	// def is the default; required settings have none.
+	def      string
+	required bool
+	bounds   string
+	meaning  string
+	// host is true if the Functions host sets it, so that nobody configures it.
+	host bool
+}
+
+// reader parses settings and collects every mistake, so that one start tells
+// all of them.
+type reader struct {
+	get  func(string) string
+	all  []setting
+	errs []error
+}
+
+// value notes the setting and returns its text, the default if it is unset.
+func (r *reader) value(s setting) string {
+	r.all = append(r.all, s)
+	v := strings.TrimSpace(r.get(s.name))
+	if v == "" {
+		if s.required {
+			r.wrong(s.name, "is not set: %s", s.meaning)
+		}
+		return s.def
+	}
+	return v
+}
+
+func (r *reader) wrong(name, format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
+}
+
+// err is all mistakes, one a line, or nil.
+func (r *reader) err() error { return errors.Join(r.errs...) }
+
+func (r *reader) duration(name, def string, low, high time.Duration, meaning string) time.Duration {
+	v := r.value(setting{name: name, def: def, bounds: fmt.Sprintf("%s to %s", short(low), short(high)), meaning: meaning})
+	d, err := time.ParseDuration(v)
+	switch {
+	case err != nil:
+		r.wrong(name, "is %q: want a duration such as %s", v, def)
+	case d < low || d > high:
+		r.wrong(name, "is %s: want %s to %s", short(d), short(low), short(high))
+	}
+	return d
+}
+
+// short writes a duration without its zero parts: 30m, not 30m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	s = strings.TrimSuffix(s, "m0s") + strings.Repeat("m", strings.Count(s, "m0s"))
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (r *reader) guid(name, meaning string) string {
+	v := strings.ToLower(r.value(setting{name: name, required: true, bounds: "a GUID", meaning: meaning}))
+	if v != "" && !guid.MatchString(v) {
+		r.wrong(name, "is %q: want a GUID", v)
+	}
+	return v
+}
+
+// origin is an https URL without path, query or credentials, unless path is
+// allowed; without a slash at the end.
+func (r *reader) origin(name, def, meaning string, path bool) string {
+	v := r.value(setting{name: name, def: def, required: def == "", bounds: "an https URL", meaning: meaning})
+	if v == "" {
+		return ""
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !path && strings.Trim(u.Path, "/") != "" {
+		r.wrong(name, "is %q: want an https URL such as https://rollcall.example.com", v)
+	}
+	return strings.TrimRight(v, "/")
+}
+
+var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+
+func (r *reader) hostname(name, meaning string) string {
+	v := strings.ToLower(r.value(setting{name: name, required: true, bounds: "a host name", meaning: meaning}))
+	if v != "" && !hostname.MatchString(v) {
+		r.wrong(name, "is %q: want a host name such as contoso.servicebus.windows.net", v)
+	}
+	return v
+}
+
+func (r *reader) hostPort(name, meaning string) string {
+	v := r.value(setting{name: name, bounds: "host:port", meaning: meaning})
+	if v == "" {
+		return ""
+	}
+	if host, port, err := net.SplitHostPort(v); err != nil || host == "" || port == "" {
+		r.wrong(name, "is %q: want host:port", v)
+	}
+	return v
+}
+
+func (r *reader) port(name, meaning string) int {
+	v := r.value(setting{name: name, required: true, bounds: "1 to 65535", meaning: meaning, host: true})
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > 65535 {
+		r.wrong(name, "is %q: want 1 to 65535", v)
+	}
+	return n
+}
+
+const minKey = 32 // bytes; as long as the HMAC's own output
+
+// keys never quotes what it read: it is secret.
+func (r *reader) keys(name, meaning string) (keys [][]byte) {
+	v := r.value(setting{name: name, required: true, bounds: "1 or 2 keys of 32 bytes or more, in base 64, with a comma between", meaning: meaning})
+	if v == "" {
+		return nil
+	}
+	parts := strings.Split(v, ",")
+	if len(parts) > 2 {
+		r.wrong(name, "holds %d keys: want 1 or 2", len(parts))
+	}
+	for i, p := range parts {
+		k, err := base64.StdEncoding.DecodeString(strings.TrimSpace(p))
+		switch {
+		case err != nil:
+			r.wrong(name, "key %d is not base 64", i+1)
+		case len(k) < minKey:
+			r.wrong(name, "key %d has %d bytes: want %d or more, as from: openssl rand -base64 32", i+1, len(k), minKey)
+		}
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+func (r *reader) level(name, def, meaning string) slog.Level {
+	v := r.value(setting{name: name, def: def, bounds: "debug, info, warn or error", meaning: meaning})
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(v)); err != nil || strings.ContainsAny(v, "+-") {
+		r.wrong(name, "is %q: want debug, info, warn or error", v)
+	}
+	return l
+}

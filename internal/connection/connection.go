@@ -1,0 +1,166 @@
+// Package connection is the link between one company and one Microsoft
+// tenant: its settings, its status and the transitions a status may make.
+//
+// A status changes only along [Transitions]; whoever stores a connection
+// compares the version it read.
+package connection
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/fault"
+)
+
+// Status is where a connection stands. It is stored as text, so that stored
+// values are immune to renumbering.
+type Status string
+
+// The statuses of a connection's life.
+const (
+	// Invited: the link was made and nobody has finished consenting.
+	Invited Status = "invited"
+	// Consenting: an administrator consented and the tenant is claimed; the
+	// consent is spreading through Microsoft's servers and is being verified.
+	Consenting Status = "consenting"
+	// Connected: verified; the first run has not finished.
+	Connected Status = "connected"
+	// OK: the last run succeeded.
+	OK Status = "ok"
+	// Failed: the last run ended without success; Problem says what to do.
+	Failed Status = "failed"
+)
+
+// Transitions lists, for each status, the statuses that may follow it.
+// A status may always follow itself.
+var Transitions = map[Status][]Status{
+	Invited:    {Consenting},
+	Consenting: {Connected, Failed},
+	Connected:  {OK, Failed},
+	OK:         {Failed},
+	Failed:     {OK, Consenting},
+}
+
+// Connection is one company's connection. Times are UTC.
+type Connection struct {
+	// ID is 26 characters of lower-case base 32: unguessable, and safe in
+	// paths and table keys.
+	ID string
+	// Company is the vendor's own key for the company, 1 to 128 characters.
+	Company string
+	// Name is the company's name as the administrator will read it.
+	Name string
+	// NamedTenant is the tenant that the vendor expects, or empty. If set, no
+	// other tenant can be connected.
+	NamedTenant string
+	// Tenant is the proven tenant ID, a lower-case GUID; empty before consent.
+	Tenant string
+	Status Status
+	// Problem is what went wrong last and what to do about it; nil if nothing.
+	Problem *Problem
+
+	// Link is the generation of the secure link; a link of another
+	// generation is dead.
+	Link int
+	// LinkExpires is when the current link stops working.
+	LinkExpires time.Time
+	// Approved is a person without an administrator role whom the vendor has
+	// allowed to bind a tenant; nil if none.
+	Approved *Approval
+
+	// Verify is the state of the check that follows consent.
+	Verify Verify
+
+	// NextDue is the slot of the next scheduled run; zero until connected.
+	NextDue time.Time
+	// Manual is the last manual sync.
+	Manual Manual
+	// Again names the open run into which a manual sync was merged: when it
+	// ends, one more run starts.
+	Again string
+	// LastRun is the run that ended last, LastSuccess when one last succeeded.
+	LastRun     string
+	LastSuccess time.Time
+
+	CreatedAt time.Time
+	// CreatedBy is the actor that the vendor asserted, as asserted.
+	CreatedBy string
+
+	// Version is the store's opaque version of what was read; an update with
+	// an old one is refused with [fault.Conflict].
+	Version string `json:"-"`
+}
+
+// Problem is a failure in plain words.
+type Problem struct {
+	// Code names the cause for machines, such as "Authorization_RequestDenied".
+	Code string `json:"code,omitempty"`
+	// Message says what happened, Remedy what to do next.
+	Message string    `json:"message"`
+	Remedy  string    `json:"remedy"`
+	At      time.Time `json:"at"`
+}
+
+// Approval names the one person of one tenant who may bind it.
+type Approval struct {
+	Tenant string    `json:"tenant"`
+	Object string    `json:"object"`
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// Verify is the progress of the check that follows consent.
+type Verify struct {
+	// ID is the consent that is being verified; each consent has its own.
+	ID string `json:"id,omitempty"`
+	// Attempt counts the tries so far; the message of another attempt is stale.
+	Attempt int `json:"attempt,omitempty"`
+	// Since is when that consent came back.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Manual is a sync that an operator asked for.
+type Manual struct {
+	At time.Time `json:"at,omitzero"`
+	// Run is the run's ID and its message's ID.
+	Run string `json:"run,omitempty"`
+	// Sent is false while it is unknown whether the message reached the queue.
+	Sent bool `json:"sent,omitempty"`
+	// By is the actor that the vendor asserted.
+	By string `json:"by,omitempty"`
+}
+
+// NewID returns a fresh connection ID from the system's random source.
+func NewID() string { return strings.ToLower(rand.Text()) }
+
+// Live reports whether the connection's tenant is proven and verified, so
+// that runs may open.
+func (c *Connection) Live() bool {
+	switch c.Status {
+	case Connected, OK:
+		return true
+	case Failed:
+		return !c.NextDue.IsZero()
+	default:
+		return false
+	}
+}
+
+// Move changes the status to s, or returns a [fault.Conflict] that names both
+// if that transition is not in [Transitions].
+func (c *Connection) Move(s Status) error {
+	if c.Status != s && !slices.Contains(Transitions[c.Status], s) {
+		return fault.New(fault.Conflict, "connection %s: status cannot go from %q to %q", c.ID, c.Status, s)
+	}
+	c.Status = s
+	return nil
+}
+
+// Claim says which connection owns a tenant, since when.
+type Claim struct {
+	Tenant     string
+	Connection string
+	At         time.Time
+}

@@ -1,0 +1,178 @@
+// Package graph reads customers' directories from Microsoft Graph. It is the
+// only user of msgraph-sdk-go.
+//
+// A page is either complete or an error: a cut body, a page without links or
+// a refusal never looks like an empty directory.
+package graph
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	abstractions "github.com/microsoft/kiota-abstractions-go"
+	auth "github.com/microsoft/kiota-authentication-azure-go"
+	khttp "github.com/microsoft/kiota-http-go"
+	kjson "github.com/microsoft/kiota-serialization-json-go"
+	core "github.com/microsoftgraph/msgraph-sdk-go-core"
+	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
+
+	"rollcall/internal/fault"
+)
+
+const (
+	// callTimeout bounds one request with its body. A page of 999 people has
+	// about 1 MB; Graph's own gateway gives up after 60 s or so.
+	callTimeout = 90 * time.Second
+	// maxBody bounds a response: far above the largest page, 999 people with
+	// 250 alternative addresses each.
+	maxBody = 256 << 20
+)
+
+// Credentials give the credential of a tenant.
+type Credentials interface {
+	// Tenant returns the kept one, with its token.
+	Tenant(tenant string) (azcore.TokenCredential, error)
+	// Fresh returns one without a token, which sees what was granted since.
+	Fresh(tenant string) (azcore.TokenCredential, error)
+}
+
+// Client reads any tenant's directory. It is safe for concurrent use.
+type Client struct {
+	base  string // with version, without a slash at the end
+	host  string
+	scope string
+	creds Credentials
+	http  *http.Client
+}
+
+// New returns a client of the Graph at endpoint, such as
+// https://graph.microsoft.com. The transport is shared by all tenants; nil
+// means one like net/http's default.
+func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Client, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fault.New(fault.Invalid, "graph: endpoint %q is not an https URL", endpoint)
+	}
+	if transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 64 // net/http keeps 2, and would dial anew for every third tenant
+		transport = t
+	}
+	options := core.GraphClientOptions{GraphServiceVersion: "v1.0"}
+	// The SDK's retry hides a long Retry-After behind a timeout, and its
+	// compression corrupts retried bodies; both are left out. The list is
+	// explicit, since the SDK's own order changes from process to process.
+	pipeline := khttp.NewCustomTransportWithParentTransport(observer{transport},
+		core.NewGraphTelemetryHandler(&options),
+		khttp.NewUrlReplaceHandler(true, core.ReplacementPairs),
+		khttp.NewParametersNameDecodingHandler(),
+		khttp.NewHeadersInspectionHandler())
+	base := strings.TrimSuffix(endpoint, "/")
+	return &Client{
+		base:  base + "/v1.0",
+		host:  u.Hostname(),
+		scope: base + "/.default",
+		creds: creds,
+		http:  &http.Client{Transport: pipeline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}, nil
+}
+
+// answer is what the observer saw of a response.
+type answer struct {
+	status int
+	header http.Header
+}
+
+type answerKey struct{}
+
+// observer notes the status and headers of a response, which the SDK loses
+// when the body is not JSON, and bounds the body.
+type observer struct{ next http.RoundTripper }
+
+func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
+	if err != nil {
+		return resp, err
+	}
+	if a, ok := req.Context().Value(answerKey{}).(*answer); ok {
+		a.status, a.header = resp.StatusCode, resp.Header
+	}
+	resp.Body = &bounded{resp.Body, maxBody}
+	return resp, nil
+}
+
+// bounded fails when more than the bytes left are read, where io.LimitReader
+// would end quietly and cut the page.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n, fault.New(fault.Invalid, "response above %d bytes", int64(maxBody))
+	}
+	return n, err
+}
+
+// send does one request and returns the body of a success.
+func (c *Client) send(ctx context.Context, cred azcore.TokenCredential, method abstractions.HttpMethod, link string, body []byte) ([]byte, error) {
+	if !strings.HasPrefix(link, c.base+"/") {
+		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var seen answer
+	ctx = context.WithValue(ctx, answerKey{}, &seen)
+
+	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(cred, []string{c.scope}, []string{c.host})
+	if err != nil {
+		return nil, err
+	}
+	adapter, err := core.NewGraphRequestAdapterBaseWithParseNodeFactoryAndSerializationWriterFactoryAndHttpClient(provider, core.GraphClientOptions{GraphServiceVersion: "v1.0"}, kjson.NewJsonParseNodeFactory(), kjson.NewJsonSerializationWriterFactory(), c.http)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		return nil, fault.New(fault.Expired, "link cannot be parsed")
+	}
+	ri := abstractions.NewRequestInformation()
+	ri.Method = method
+	ri.SetUri(*u)
+	ri.Headers.Add("Accept", "application/json")
+	if body != nil {
+		ri.SetStreamContentAndContentType(body, "application/json")
+	}
+	res, err := adapter.SendPrimitive(ctx, ri, "[]byte", abstractions.ErrorMappings{
+		"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue,
+	})
+	if err != nil {
+		return nil, refusal(err, seen)
+	}
+	b, ok := res.([]byte)
+	if !ok || len(bytes.TrimSpace(b)) == 0 {
+		return nil, fault.New(fault.Unknown, "status %d without a body", seen.status)
+	}
+	return b, nil
+}
+
+// graphCode is Graph's own name of the error, or empty.
+func graphCode(err error) string {
+	var oe *odataerrors.ODataError
+	if !errors.As(err, &oe) {
+		return ""
+	}
+	if main := oe.GetErrorEscaped(); main != nil && main.GetCode() != nil {
+		return *main.GetCode()
+	}
+	return ""
+}

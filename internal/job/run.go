@@ -1,0 +1,73 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// State is where a run stands.
+type State string
+
+// The states of a run.
+const (
+	Queued    State = "queued" // asked for, not yet opened
+	Running   State = "running"
+	Waiting   State = "waiting" // for Microsoft, between two slices
+	Succeeded State = "succeeded"
+	RunFailed State = "failed"
+	Merged    State = "merged" // its work was done by the run in MergedInto
+)
+
+// Counters is what a run did. All counts are exact: they commit in the same
+// transactions as the rows they count.
+type Counters struct {
+	Created     int `json:"created"`
+	Updated     int `json:"updated"`
+	Archived    int `json:"archived"`
+	Reactivated int `json:"reactivated"`
+	Unchanged   int `json:"unchanged"`
+	// Seen is how many people Microsoft listed, repeats included.
+	Seen int `json:"seen"`
+	// GraphCalls counts requests to Graph, tries included; a slice that was
+	// killed took its uncommitted calls with it.
+	GraphCalls   int `json:"graphCalls"`
+	Throttles    int `json:"throttles"`
+	Retries      int `json:"retries"`
+	Transactions int `json:"transactions"`
+	Pages        int `json:"pages"`
+}
+
+// Run is the record of one run, written for a person to read.
+type Run struct {
+	ID      string  `json:"id"`
+	Trigger Trigger `json:"trigger"`
+	State   State   `json:"state"`
+	// Phase is what the run is at, or was at when it ended.
+	Phase string `json:"phase"`
+	// Full is true if the whole tenant was enumerated, and Why says why.
+	Full bool   `json:"full"`
+	Why  string `json:"why,omitempty"`
+	// Slices is how many worker invocations the run was cut into so far.
+	Slices int       `json:"slices"`
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended,omitzero"`
+	// NextTry is when a waiting run goes on.
+	NextTry    time.Time `json:"nextTry,omitzero"`
+	MergedInto string    `json:"mergedInto,omitempty"`
+	Counters
+	// Error and Remedy are plain words; empty while nothing is wrong.
+	Error  string `json:"error,omitempty"`
+	Code   string `json:"code,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	// LastChange is the number of the last change of the connection when this
+	// record was written.
+	LastChange int64 `json:"lastChange"`
+}
+
+// short is 12 hex digits of a hash: enough to tell apart the runs of one
+// connection that begin in the same millisecond.
+func short(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:6])
+}

@@ -1,0 +1,289 @@
+package reconcile
+
+import (
+	"context"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+const (
+	// maxBatchBytes bounds a transaction by an upper estimate of its JSON.
+	// Base 64 adds a third, and a transaction may have 4 MiB.
+	maxBatchBytes = 2400 << 10
+	// maxChangeBytes bounds the packed changes, which are one row of at most
+	// 900 KiB.
+	maxChangeBytes = 850 << 10
+	// maxSeen is how many IDs one row of seen IDs holds: 16 bytes each, and a
+	// third more for base 64, in one row.
+	maxSeen = 30000
+)
+
+// batcher collects what pages change until a transaction is full. A page's
+// link is advanced in the fence only when the whole page is in the batch, so
+// a crash replays what was not committed, and a replayed page comes to nothing.
+type batcher struct {
+	w       *worker
+	entries map[string]*entry
+	order   []*entry // what the next commit writes
+	rows    int
+	bytes   int
+	seen    []string
+	// fresh: nobody is stored, so people are inserted without being read, and
+	// the store objects to one who is.
+	fresh bool
+}
+
+// entry is one person: as stored, and as they will be.
+type entry struct {
+	prior *directory.Record // nil if not stored
+	next  directory.Record
+	// hasManager is false if next's manager is prior's.
+	hasManager bool
+	queued     bool // in order
+}
+
+func newBatcher(w *worker) *batcher {
+	return &batcher{
+		w:       w,
+		entries: make(map[string]*entry),
+		fresh:   w.fence.People.Fresh && w.fence.Stored == 0,
+	}
+}
+
+// page takes in one page, committing as often as the batch is full.
+func (b *batcher) page(ctx context.Context, p directory.Page) error {
+	folded, err := b.fold(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, e := range folded {
+		if err := b.add(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold applies the page's items in their order, the last one of a person
+// winning, to what is stored and to what the batch already holds.
+func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*entry, error) {
+	stored, err := b.stored(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		folded []*entry
+		onPage = make(map[string]*entry, len(p.Items))
+		run    = &b.w.fence.Run
+		sweeps = b.w.fence.People.Enum != "" && !b.w.fence.People.Fresh
+	)
+	for _, it := range p.Items {
+		run.Seen++
+		if sweeps && it.Removed == "" {
+			b.seen = append(b.seen, it.ID)
+		}
+		e := onPage[it.ID]
+		if e == nil {
+			e = b.entries[it.ID]
+		}
+		var current *directory.Record
+		switch r, isStored := stored[it.ID]; {
+		case e != nil:
+			current = &e.next
+		case isStored:
+			current = &r
+		}
+		if it.Removed != "" && (current == nil || !current.Active()) {
+			continue // never stored, or archived already
+		}
+		if e == nil {
+			e = &entry{prior: current}
+		}
+		if it.Removed == "" {
+			e.next = directory.Merge(current, it)
+			e.hasManager = e.hasManager || it.HasManager
+		} else {
+			e.next = *current
+			e.next.Pending = it.Removed
+		}
+		if onPage[it.ID] == nil {
+			onPage[it.ID] = e
+			folded = append(folded, e)
+		}
+	}
+	return folded, nil
+}
+
+// stored reads the page's people as they are stored, those apart who are in
+// the batch. Of a first enumeration only the removals need it.
+func (b *batcher) stored(ctx context.Context, p directory.Page) (map[string]directory.Record, error) {
+	var ids []string
+	asked := make(map[string]bool, len(p.Items))
+	for _, it := range p.Items {
+		if asked[it.ID] || b.entries[it.ID] != nil || b.fresh && it.Removed == "" {
+			continue
+		}
+		asked[it.ID] = true
+		ids = append(ids, it.ID)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return b.w.People.Records(ctx, b.w.conn.ID, ids)
+}
+
+// add takes one person's next state into the batch, committing first if there
+// is no room.
+func (b *batcher) add(ctx context.Context, e *entry) error {
+	if !e.queued && e.settled() {
+		b.w.fence.Run.Unchanged++
+		return nil
+	}
+	size := 2 * directory.Size(&e.next.Person) // the record, and its change
+	if !e.queued && (b.rows+e.maxRows() > directory.MaxRows || b.bytes+size > maxBatchBytes || b.bytes/2+size/2 > maxChangeBytes) {
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.bytes += size
+	if !e.queued {
+		e.queued = true
+		b.order = append(b.order, e)
+		b.entries[e.next.ID] = e
+		b.rows += e.maxRows()
+	}
+	if len(b.seen) >= maxSeen {
+		return b.flush(ctx)
+	}
+	return nil
+}
+
+// settled reports whether the stored record needs no write.
+func (e *entry) settled() bool {
+	return e.prior != nil && e.prior.Pending == e.next.Pending && directory.Compare(e.prior, &e.next) == nil
+}
+
+// maxRows is how many rows the entry can take, whatever later pages say of
+// the person: the record, and one for a removal that waits or waits no more.
+func (e *entry) maxRows() int { return 2 }
+
+// flush commits what there is, if there is anything.
+func (b *batcher) flush(ctx context.Context) error {
+	if len(b.order) == 0 && len(b.seen) == 0 {
+		return nil
+	}
+	return b.commit(ctx, nil)
+}
+
+// commit writes the batch with the fence, after then has adjusted the fence
+// as it is after the batch.
+func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
+	before := b.w.fence
+	err := b.try(ctx, then)
+	if fault.Is(err, fault.Conflict) && fault.Of(err).Code == "EntityAlreadyExists" {
+		// A page that came twice, or an earlier slice: these people are stored.
+		b.w.fence = before
+		b.fresh = false
+		if err := b.reread(ctx); err != nil {
+			return err
+		}
+		err = b.try(ctx, then)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range b.order { // what is left of the page may hold on to them
+		committed := e.next
+		e.prior, e.queued = &committed, false
+	}
+	clear(b.entries)
+	b.order, b.seen, b.rows, b.bytes = nil, nil, 0, 0
+	return nil
+}
+
+func (b *batcher) try(ctx context.Context, then func(*job.Fence)) error {
+	batch := b.plan()
+	if then != nil {
+		then(&b.w.fence)
+	}
+	return b.w.commit(ctx, batch)
+}
+
+// reread looks up the people who were taken for new.
+func (b *batcher) reread(ctx context.Context) error {
+	var ids []string
+	for _, e := range b.order {
+		if e.prior == nil {
+			ids = append(ids, e.next.ID)
+		}
+	}
+	stored, err := b.w.People.Records(ctx, b.w.conn.ID, ids)
+	if err != nil {
+		return err
+	}
+	for _, e := range b.order {
+		if r, ok := stored[e.next.ID]; ok && e.prior == nil {
+			it := directory.Item{Person: e.next.Person, HasManager: e.hasManager}
+			pending := e.next.Pending
+			e.prior, e.next = &r, directory.Merge(&r, it)
+			e.next.Pending = pending
+		}
+	}
+	return nil
+}
+
+// plan turns the entries into rows and numbered changes, and counts them in
+// the fence.
+func (b *batcher) plan() directory.Batch {
+	f := &b.w.fence
+	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen}
+	now := b.w.Now().UTC()
+	for _, e := range b.order {
+		if e.settled() {
+			f.Run.Unchanged++
+			continue
+		}
+		if c := directory.Compare(e.prior, &e.next); c != nil {
+			f.LastChange++
+			c.Number, c.Run, c.At = f.LastChange, f.Run.ID, now
+			e.next.Changed = c.Number
+			batch.Changes = append(batch.Changes, *c)
+			count(f, c.Type)
+		}
+		waited := e.prior != nil && e.prior.Pending != ""
+		switch waits := e.next.Pending != ""; {
+		case waits && !waited:
+			f.Pending++
+			batch.Pend = append(batch.Pend, e.next.ID)
+		case waited && !waits:
+			f.Pending--
+			batch.Unpend = append(batch.Unpend, e.next.ID)
+		}
+		if e.prior == nil {
+			e.next.Created = now
+			batch.Add = append(batch.Add, e.next)
+		} else {
+			batch.Put = append(batch.Put, e.next)
+		}
+	}
+	return batch
+}
+
+func count(f *job.Fence, t directory.Type) {
+	switch t {
+	case directory.Created:
+		f.Run.Created++
+		f.Stored++
+		f.Active++
+	case directory.Updated:
+		f.Run.Updated++
+	case directory.Archived:
+		f.Run.Archived++
+		f.Active--
+	case directory.Reactivated:
+		f.Run.Reactivated++
+		f.Active++
+	}
+}

@@ -1,0 +1,212 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+// handTimeout is what is left for handing on when the slice's own time is up:
+// a commit and a message.
+const handTimeout = 30 * time.Second
+
+// handOn puts the rest of the run into a message for later, or ends the run
+// if waiting cannot help. The message it answers is then done with; an
+// abandoned message would come back at once, and be dead-lettered in seconds.
+func (w *worker) handOn(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handTimeout)
+	defer cancel()
+	// What the failed step changed in the fence and did not commit is dropped
+	// with it, except for what it cost.
+	spent := w.fence.Run.Counters
+	f, err := w.State.Fence(ctx, w.conn.ID)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	if f.Epoch != w.fence.Epoch || f.Writer != w.fence.Writer {
+		return nil
+	}
+	f.Run.GraphCalls, f.Run.Throttles, f.Run.Retries = spent.GraphCalls, spent.Throttles, spent.Retries
+	f.Attempt = w.fence.Attempt
+	w.fence = f
+
+	e := fault.Of(cause)
+	now := w.Now().UTC()
+	budget := errors.Is(cause, errBudget) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled)
+	var delay time.Duration
+	switch {
+	case budget:
+		// Nothing is wrong, there is just more to do.
+	case e.Kind == fault.Denied || e.Kind == fault.Invalid || e.Kind == fault.NotFound || now.Sub(w.fence.Run.Began) > w.MaxAge:
+		return w.fail(ctx, cause)
+	default:
+		w.fence.Attempt++
+		delay = max(w.backoff(w.fence.Attempt), e.After)
+		w.fence.Run.Retries++
+		if e.Kind == fault.Throttled {
+			w.fence.Run.Throttles++
+		}
+		w.fence.Run.State = job.Waiting
+		w.fence.Run.NextTry = now.Add(delay)
+		w.fence.Run.Error, w.fence.Run.Code = "Microsoft did not answer as expected; the run goes on by itself.", e.Code
+		if e.Kind == fault.Throttled {
+			w.fence.Run.Error = "Microsoft asked to slow down; the run goes on by itself."
+		}
+	}
+	w.fence.Slice++
+	if err := w.commit(ctx, directory.Batch{}); err != nil {
+		if lost(err) {
+			return nil
+		}
+		return errors.Join(cause, err)
+	}
+	if budget {
+		w.log.InfoContext(ctx, "slice handed on", "slice", w.fence.Slice)
+	} else {
+		w.log.WarnContext(ctx, "run waits", "slice", w.fence.Slice, "delay", delay, "kind", e.Kind.String(), "err", cause)
+	}
+	return w.resend(ctx)
+}
+
+// resend puts the message of the fence's slice on the queue. Sent twice, it
+// is there once.
+func (w *worker) resend(ctx context.Context) error {
+	f := &w.fence
+	return w.Queue.Send(ctx, job.Job{
+		Kind: job.Sync, Connection: w.conn.ID, Run: f.Run.ID, Slice: f.Slice, Trigger: f.Run.Trigger,
+	}, f.Run.NextTry)
+}
+
+// backoff is the wait before try n, counted from 1.
+func (e *Engine) backoff(n int) time.Duration {
+	d := e.MinDelay
+	for ; n > 1 && d < e.MaxDelay; n-- {
+		d *= 2
+	}
+	return min(d, e.MaxDelay)
+}
+
+// fail ends the run. What it has written stays: it is right as far as it goes.
+func (w *worker) fail(ctx context.Context, cause error) error {
+	e := fault.Of(cause)
+	r := &w.fence.Run
+	r.Error, r.Code, r.Remedy = problemText(e), e.Code, e.Remedy
+	if r.Remedy == "" {
+		r.Remedy = "Start a sync by hand. If it fails again, report the run's ID to Rollcall's operator."
+	}
+	w.fence.End(job.RunFailed, w.Now().UTC())
+	if err := w.commit(ctx, directory.Batch{}); err != nil {
+		if lost(err) {
+			return nil
+		}
+		return errors.Join(cause, err)
+	}
+	w.log.ErrorContext(ctx, "run failed", "phase", r.Phase, "kind", e.Kind.String(), "err", cause)
+	return w.project(ctx)
+}
+
+// problemText says in plain words what happened, without what others wrote.
+func problemText(e *fault.Error) string {
+	switch e.Kind {
+	case fault.Denied:
+		return "Microsoft refused access."
+	case fault.NotFound:
+		return "Microsoft does not find what the sync asked for."
+	case fault.Invalid:
+		return "The sync met data or an answer that it cannot use."
+	default:
+		return "Microsoft did not answer as expected for too long."
+	}
+}
+
+// merge ends a job that found another run open: its work is that run's. An
+// operator's wish for fresh data is kept, as one more run after it.
+func (w *worker) merge(ctx context.Context, j job.Job) error {
+	now := w.Now().UTC()
+	into := w.fence.Run.ID
+	w.log.InfoContext(ctx, "job merged into the open run", "into", into)
+	err := w.Connections.PutRun(ctx, w.conn.ID, job.Run{
+		ID: j.Run, Trigger: j.Trigger, State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
+		LastChange: w.fence.LastChange,
+	})
+	if err != nil || j.Trigger != job.Manual {
+		return err
+	}
+	if err := w.update(ctx, func(c *connection.Connection) error { c.Again = into; return nil }); err != nil {
+		return err
+	}
+	// That run may have ended before it could see the wish.
+	if w.fence, err = w.State.Fence(ctx, w.conn.ID); err != nil {
+		return err
+	}
+	if w.fence.Run.ID == into && !w.fence.Open() {
+		return w.project(ctx)
+	}
+	return nil
+}
+
+// project writes what the fence says of the run that ended to where people
+// look: its record and the connection. It may be done any number of times.
+func (w *worker) project(ctx context.Context) error {
+	r := w.fence.Run
+	if w.conn.LastRun == r.ID && w.conn.Again != r.ID {
+		return nil
+	}
+	if err := w.Connections.PutRun(ctx, w.conn.ID, r); err != nil {
+		return err
+	}
+	return w.update(ctx, func(c *connection.Connection) error {
+		if c.Again == r.ID {
+			next := job.Job{Kind: job.Sync, Connection: c.ID, Run: job.RunID(r.Ended, c.ID, r.ID), Trigger: job.Again}
+			if err := w.Queue.Send(ctx, next, time.Time{}); err != nil {
+				return err
+			}
+			c.Again = ""
+		}
+		if c.LastRun == r.ID {
+			return nil
+		}
+		c.LastRun = r.ID
+		status := connection.OK
+		if r.State == job.RunFailed {
+			status = connection.Failed
+			c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended}
+		} else {
+			c.Problem, c.LastSuccess = nil, r.Ended
+		}
+		if err := c.Move(status); err != nil {
+			w.log.WarnContext(ctx, "status left as it is", "err", err)
+		}
+		return nil
+	})
+}
+
+// maxUpdates is how often an update meets another's before it gives up; each
+// time somebody else got through.
+const maxUpdates = 8
+
+// update changes the connection's row, again if somebody else was faster.
+func (w *worker) update(ctx context.Context, change func(*connection.Connection) error) error {
+	for try := 1; ; try++ {
+		c := w.conn
+		if err := change(&c); err != nil {
+			return err
+		}
+		stored, err := w.Connections.UpdateConnection(ctx, c)
+		if err == nil {
+			w.conn = stored
+			return nil
+		}
+		if !fault.Is(err, fault.Conflict) || try == maxUpdates {
+			return err
+		}
+		if w.conn, err = w.Connections.Connection(ctx, w.conn.ID); err != nil {
+			return err
+		}
+	}
+}

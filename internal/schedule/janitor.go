@@ -1,0 +1,110 @@
+package schedule
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/fault"
+)
+
+// Repairer puts right what a crash left behind for one connection. It writes
+// nothing if all is well.
+type Repairer interface {
+	Repair(ctx context.Context, c connection.Connection, now time.Time) error
+}
+
+// Keeper is what the janitor needs of the store.
+type Keeper interface {
+	Connections(ctx context.Context, after string, limit int) (cs []connection.Connection, next string, err error)
+	Claims(ctx context.Context, after string, limit int) (cs []connection.Claim, next string, err error)
+	Release(ctx context.Context, tenant, connection string) error
+	Trimmer
+}
+
+// Trimmer drops what is past its time.
+type Trimmer interface {
+	SweepNonces(ctx context.Context, now time.Time) (int, error)
+	TrimChanges(ctx context.Context, connection string, before time.Time) (int, error)
+}
+
+// Janitor goes through all connections and repairs what crashes left behind.
+// All fields are required.
+type Janitor struct {
+	Store     Keeper
+	Repairers []Repairer
+	Now       func() time.Time
+	Log       *slog.Logger
+	// Retention is how long committed changes can be read; 0 means forever.
+	Retention time.Duration
+}
+
+// claimGrace is how long a claim may belong to a connection that is not
+// connected: the consent takes at most half an hour to be verified.
+const claimGrace = 2 * time.Hour
+
+// Sweep does one round. A connection that cannot be repaired does not keep
+// the others from it; the first failure is returned.
+func (j *Janitor) Sweep(ctx context.Context) (err error) {
+	defer fault.Wrap(&err, "schedule: janitor")
+	now := j.Now().UTC()
+	var first error
+	note := func(what, id string, err error) {
+		if err == nil {
+			return
+		}
+		j.Log.ErrorContext(ctx, "not repaired", "what", what, "connection", id, "err", err)
+		if first == nil {
+			first = err
+		}
+	}
+	live := make(map[string]bool)
+	for after := ""; ; {
+		cs, next, err := j.Store.Connections(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for _, c := range cs {
+			live[c.ID] = c.Live() || c.Status == connection.Consenting
+			for _, r := range j.Repairers {
+				note("connection", c.ID, r.Repair(ctx, c, now))
+			}
+			if j.Retention > 0 && c.Live() {
+				_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
+				note("changes", c.ID, err)
+			}
+		}
+		if next == "" {
+			break
+		}
+		after = next
+	}
+	note("claims", "", j.free(ctx, live, now))
+	_, err = j.Store.SweepNonces(ctx, now)
+	note("nonces", "", err)
+	return first
+}
+
+// free releases the tenants whose owners never connected.
+func (j *Janitor) free(ctx context.Context, live map[string]bool, now time.Time) error {
+	for after := ""; ; {
+		cs, next, err := j.Store.Claims(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for _, c := range cs {
+			if live[c.Connection] || now.Sub(c.At) < claimGrace {
+				continue
+			}
+			if err := j.Store.Release(ctx, c.Tenant, c.Connection); err != nil {
+				return err
+			}
+			j.Log.InfoContext(ctx, "claim of a connection that never connected released", "connection", c.Connection)
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}

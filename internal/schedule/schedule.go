@@ -1,0 +1,227 @@
+// Package schedule decides who is synced when: by the clock, by hand, and
+// after a crash.
+//
+// A slot's message is sent before the slot is passed, under an identity made
+// of the slot, so that a crash between the two sends it twice and runs it once.
+package schedule
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+// Connections reads and writes connections.
+type Connections interface {
+	Connection(ctx context.Context, id string) (connection.Connection, error)
+	UpdateConnection(ctx context.Context, c connection.Connection) (connection.Connection, error)
+	Due(ctx context.Context, now time.Time, after string, limit int) (cs []connection.Connection, next string, err error)
+}
+
+// Queue takes jobs; a zero time means now.
+type Queue interface {
+	Send(ctx context.Context, j job.Job, at time.Time) error
+}
+
+// Scheduler starts runs. All fields are required.
+type Scheduler struct {
+	Connections Connections
+	Queue       Queue
+	Now         func() time.Time
+	Log         *slog.Logger
+	// Interval is the time between two slots of a connection.
+	Interval time.Duration
+	// Spread is the window over which connections that are due together are
+	// spread, by a hash of their IDs. Zero means none.
+	Spread time.Duration
+	// Cooldown is the least time between two syncs by hand of one connection.
+	Cooldown time.Duration
+}
+
+// page is how many connections are read at a time.
+const page = 500
+
+// Tick starts the run of every connection whose slot has come. One that fails
+// does not keep the others from theirs; the first failure is returned.
+func (s *Scheduler) Tick(ctx context.Context) (err error) {
+	defer fault.Wrap(&err, "schedule: tick")
+	now := s.Now()
+	var (
+		first  error
+		queued int
+	)
+	for after := ""; ; {
+		cs, next, err := s.Connections.Due(ctx, now, after, page)
+		if err != nil {
+			return err
+		}
+		for _, c := range cs {
+			if err := s.slot(ctx, c, now, spread(c.ID, s.Spread)); err != nil {
+				s.Log.ErrorContext(ctx, "slot not started", "connection", c.ID, "err", err)
+				if first == nil {
+					first = err
+				}
+				continue
+			}
+			queued++
+		}
+		if next == "" {
+			break
+		}
+		after = next
+	}
+	s.Log.InfoContext(ctx, "slots started", "objects", queued)
+	return first
+}
+
+// Start begins the connection's run at once if its slot has come.
+func (s *Scheduler) Start(ctx context.Context, id string) (err error) {
+	defer fault.Wrap(&err, "schedule: start %s", id)
+	c, err := s.Connections.Connection(ctx, id)
+	if err != nil {
+		return err
+	}
+	now := s.Now()
+	if c.NextDue.IsZero() || now.Before(c.NextDue) {
+		return nil
+	}
+	return s.slot(ctx, c, now, 0)
+}
+
+// slot sends the message of the connection's slot and then moves on to the
+// next slot in the future: after an outage one run makes up for all that
+// were missed.
+func (s *Scheduler) slot(ctx context.Context, c connection.Connection, now time.Time, delay time.Duration) error {
+	if !c.Live() {
+		return nil
+	}
+	slot := c.NextDue
+	j := job.Job{Kind: job.Sync, Connection: c.ID, Run: job.RunID(slot, c.ID, "slot"), Trigger: job.Schedule}
+	var at time.Time
+	switch {
+	case c.LastRun == "":
+		j.Trigger = job.First
+	case delay > 0:
+		at = now.Add(delay)
+	}
+	if err := s.Queue.Send(ctx, j, at); err != nil {
+		return err
+	}
+	return update(ctx, s.Connections, c, func(c *connection.Connection) bool {
+		if !c.NextDue.Equal(slot) {
+			return false // somebody else moved it on
+		}
+		c.NextDue = nextSlot(slot, now, s.Interval)
+		return true
+	})
+}
+
+// nextSlot is the first slot after now.
+func nextSlot(slot, now time.Time, interval time.Duration) time.Time {
+	missed := max(now.Sub(slot), 0) / interval
+	return slot.Add((missed + 1) * interval)
+}
+
+// spread places an ID within the window, always at the same point.
+func spread(id string, window time.Duration) time.Duration {
+	if window <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return time.Duration(h.Sum64() % uint64(window)).Truncate(time.Second)
+}
+
+// resendAfter is how long a message may be on its way before another call
+// sends it again. Sent twice, it runs once.
+const resendAfter = 15 * time.Second
+
+// Manual starts a sync by hand and returns its run. It returns
+// [fault.NotFound] for an unknown connection, [fault.Denied] with code
+// "not_connected" for one that cannot run, and [fault.Throttled] within the
+// cooldown, also to whoever lost the race against another call.
+func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, err error) {
+	defer fault.Wrap(&err, "schedule: manual sync of %s", id)
+	for try := 1; ; try++ {
+		c, err := s.Connections.Connection(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		now := s.Now().UTC()
+		if !c.Live() {
+			return "", fault.New(fault.Denied, "status is %q", c.Status).WithCode("not_connected").
+				WithRemedy("Send the customer's administrator the link; the first sync starts by itself when they have consented.")
+		}
+		if wait := c.Manual.At.Add(s.Cooldown).Sub(now); wait > 0 {
+			if !c.Manual.Sent && now.Sub(c.Manual.At) > resendAfter {
+				s.deliver(ctx, c)
+			}
+			e := fault.New(fault.Throttled, "last manual sync was at %s", c.Manual.At.Format(time.RFC3339)).WithCode("cooldown").
+				WithRemedy("Wait for the time that Retry-After gives, or read the run that is under way: %s.", c.Manual.Run)
+			e.After = wait
+			return "", e
+		}
+		c.Manual = connection.Manual{At: now, Run: job.RunID(now, id, rand.Text()), By: actor}
+		stored, err := s.Connections.UpdateConnection(ctx, c)
+		switch {
+		case err == nil:
+			s.deliver(ctx, stored)
+			return stored.Manual.Run, nil
+		case !fault.Is(err, fault.Conflict) || try == maxUpdates:
+			return "", err
+		}
+	}
+}
+
+// deliver sends the message of the stored manual sync and notes that it
+// arrived. If that fails, the wish is stored and [Scheduler.Repair] sends it.
+func (s *Scheduler) deliver(ctx context.Context, c connection.Connection) {
+	run := c.Manual.Run
+	err := s.Queue.Send(ctx, job.Job{Kind: job.Sync, Connection: c.ID, Run: run, Trigger: job.Manual}, time.Time{})
+	if err == nil {
+		err = update(ctx, s.Connections, c, func(c *connection.Connection) bool {
+			ours := c.Manual.Run == run && !c.Manual.Sent
+			c.Manual.Sent = true
+			return ours
+		})
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "manual sync not confirmed; it will be sent again", "connection", c.ID, "run", run, "err", err)
+	}
+}
+
+// Repair sends the message of a manual sync whose sending was never
+// confirmed.
+func (s *Scheduler) Repair(ctx context.Context, c connection.Connection, now time.Time) error {
+	if c.Manual.Run != "" && !c.Manual.Sent && now.Sub(c.Manual.At) > resendAfter && c.Live() {
+		s.deliver(ctx, c)
+	}
+	return nil
+}
+
+// maxUpdates is how often an update meets another's before it gives up; each
+// time somebody else got through.
+const maxUpdates = 8
+
+// update changes the connection unless change says that there is nothing to
+// do, again if somebody else was faster.
+func update(ctx context.Context, cs Connections, c connection.Connection, change func(*connection.Connection) bool) error {
+	for try := 1; ; try++ {
+		if !change(&c) {
+			return nil
+		}
+		_, err := cs.UpdateConnection(ctx, c)
+		if err == nil || !fault.Is(err, fault.Conflict) || try == maxUpdates {
+			return err
+		}
+		if c, err = cs.Connection(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+}

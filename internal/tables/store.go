@@ -1,0 +1,215 @@
+// Package tables keeps Rollcall's state in Azure Table Storage. It is the
+// only user of aztables.
+//
+// Nothing in the table directory is written except together with the
+// connection's fence row, under the version at which that row was read.
+package tables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+
+	"rollcall/internal/fault"
+)
+
+// The tables. One partition of directory and of runs belongs to one connection.
+const (
+	connectionsTable = "connections"
+	claimsTable      = "claims"
+	directoryTable   = "directory"
+	runsTable        = "runs"
+	noncesTable      = "nonces"
+)
+
+// Store is the state of all connections. It is safe for concurrent use.
+type Store struct {
+	connections *aztables.Client
+	claims      *aztables.Client
+	directory   *aztables.Client
+	runs        *aztables.Client
+	nonces      *aztables.Client
+}
+
+// New returns a store in the storage account at endpoint, such as
+// https://account.table.core.windows.net. It sends nothing; tables are made
+// when the first request finds them missing.
+func New(endpoint string, cred azcore.TokenCredential, opts *aztables.ClientOptions) (*Store, error) {
+	svc, err := aztables.NewServiceClient(endpoint, cred, opts)
+	if err != nil {
+		return nil, fmt.Errorf("tables: client for %s: %w", endpoint, err)
+	}
+	return &Store{
+		connections: svc.NewClient(connectionsTable),
+		claims:      svc.NewClient(claimsTable),
+		directory:   svc.NewClient(directoryTable),
+		runs:        svc.NewClient(runsTable),
+		nonces:      svc.NewClient(noncesTable),
+	}, nil
+}
+
+// ensuring calls f, and once more after making the table if f says that the
+// table is missing.
+func ensuring(ctx context.Context, t *aztables.Client, f func() error) error {
+	err := f()
+	if code(err) != "TableNotFound" {
+		return err
+	}
+	if _, err := t.CreateTable(ctx, nil); err != nil && code(err) != "TableAlreadyExists" {
+		return err
+	}
+	return f()
+}
+
+// code is the storage error code of err, or empty.
+func code(err error) string {
+	if re, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return re.ErrorCode
+	}
+	return ""
+}
+
+// classify turns a storage error into a fault. Source of the codes: Table
+// Storage error codes, learn.microsoft.com/rest/api/storageservices.
+func classify(err error) error {
+	re, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok {
+		return err
+	}
+	return classifyStatus(re.StatusCode, re.ErrorCode, re.RawResponse, err)
+}
+
+func classifyStatus(status int, code string, resp *http.Response, err error) error {
+	e := &fault.Error{Code: code, Err: err}
+	switch status {
+	case http.StatusNotFound:
+		e.Kind = fault.NotFound
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		e.Kind = fault.Conflict
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		e.Kind = fault.Throttled
+		if resp != nil {
+			if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+				e.After = time.Duration(s) * time.Second
+			}
+		}
+	case http.StatusUnauthorized, http.StatusForbidden:
+		e.Kind = fault.Denied
+		e.Remedy = "Give Rollcall's managed identity the role Storage Table Data Contributor on the storage account."
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		e.Kind = fault.Invalid
+	}
+	return e
+}
+
+// get reads one row, or a fault of kind NotFound.
+func get(ctx context.Context, t *aztables.Client, pk, rk string) (row, error) {
+	var r row
+	err := ensuring(ctx, t, func() error {
+		resp, err := t.GetEntity(ctx, pk, rk, nil)
+		if err != nil {
+			return err
+		}
+		r, err = decodeRow(resp.Value)
+		return err
+	})
+	return r, classify(err)
+}
+
+// insert adds one row, or a fault of kind Conflict if it exists.
+func insert(ctx context.Context, t *aztables.Client, r row) error {
+	b, err := r.encode()
+	if err != nil {
+		return err
+	}
+	return classify(ensuring(ctx, t, func() error {
+		_, err := t.AddEntity(ctx, b, nil)
+		return err
+	}))
+}
+
+// replace writes one row under r.etag and returns its new version; an empty
+// etag means whatever is there, or nothing.
+func replace(ctx context.Context, t *aztables.Client, r row) (string, error) {
+	b, err := r.encode()
+	if err != nil {
+		return "", err
+	}
+	var etag string
+	err = ensuring(ctx, t, func() error {
+		if r.etag == "" {
+			resp, err := t.UpsertEntity(ctx, b, &aztables.UpsertEntityOptions{UpdateMode: aztables.UpdateModeReplace})
+			etag = string(resp.ETag)
+			return err
+		}
+		match := azcore.ETag(r.etag)
+		resp, err := t.UpdateEntity(ctx, b, &aztables.UpdateEntityOptions{UpdateMode: aztables.UpdateModeReplace, IfMatch: &match})
+		etag = string(resp.ETag)
+		return err
+	})
+	return etag, classify(err)
+}
+
+// remove deletes one row under its version; an empty etag means any. A row
+// that is gone already is a fault of kind NotFound.
+func remove(ctx context.Context, t *aztables.Client, pk, rk, etag string) error {
+	match := azcore.ETagAny
+	if etag != "" {
+		match = azcore.ETag(etag)
+	}
+	return classify(ensuring(ctx, t, func() error {
+		_, err := t.DeleteEntity(ctx, pk, rk, &aztables.DeleteEntityOptions{IfMatch: &match})
+		return err
+	}))
+}
+
+// list calls f with each row of one partition whose key is in (after, below),
+// or [from, below) if after is empty, in key order, until f returns false.
+type span struct {
+	pk          string
+	from, after string
+	below       string
+	limit       int32 // rows a request; 0 means the service's 1,000
+	filter      string
+}
+
+func list(ctx context.Context, t *aztables.Client, sp span, f func(row) (more bool, err error)) error {
+	filter := fmt.Sprintf("PartitionKey eq '%s' and RowKey lt '%s'", sp.pk, sp.below)
+	if sp.after != "" {
+		filter += fmt.Sprintf(" and RowKey gt '%s'", sp.after)
+	} else {
+		filter += fmt.Sprintf(" and RowKey ge '%s'", sp.from)
+	}
+	if sp.filter != "" {
+		filter += " and (" + sp.filter + ")"
+	}
+	opts := &aztables.ListEntitiesOptions{Filter: &filter}
+	if sp.limit > 0 {
+		opts.Top = &sp.limit
+	}
+	return classify(ensuring(ctx, t, func() error {
+		// Empty pages with a continuation are allowed, so only More ends it.
+		for pager := t.NewListEntitiesPager(opts); pager.More(); {
+			page, err := pager.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, b := range page.Entities {
+				r, err := decodeRow(b)
+				if err != nil {
+					return err
+				}
+				if more, err := f(r); err != nil || !more {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+}
