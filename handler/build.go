@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+
+	apifunc "rollcall/functions/api"
+	"rollcall/functions/connect"
+	"rollcall/functions/consentcallback"
+	janitorfunc "rollcall/functions/janitor"
+	"rollcall/functions/syncnow"
+	"rollcall/functions/synctimer"
+	"rollcall/functions/syncworker"
+	"rollcall/internal/api"
+	"rollcall/internal/bus"
+	"rollcall/internal/consent"
+	"rollcall/internal/credential"
+	"rollcall/internal/funchost"
+	"rollcall/internal/graph"
+	"rollcall/internal/job"
+	"rollcall/internal/obs"
+	"rollcall/internal/pages"
+	"rollcall/internal/reconcile"
+	"rollcall/internal/schedule"
+	"rollcall/internal/signin"
+	"rollcall/internal/tables"
+)
+
+// httpDeadline is how long a request of a browser or of the vendor's product
+// may take: less than the 230 s after which Azure's front end gives up.
+const httpDeadline = 2 * time.Minute
+
+// build makes the concrete parts, joins them and returns the route table. It
+// sends nothing.
+func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns = 512
+	transport.MaxIdleConnsPerHost = 64 // net/http keeps 2: hundreds of tenants share three hosts
+	transport.ResponseHeaderTimeout = time.Minute
+	client := &http.Client{Transport: transport, Timeout: 2 * time.Minute}
+
+	creds, err := credential.New(credential.Options{Identity: c.identity, Authority: c.authority, App: c.app, Client: client})
+	if err != nil {
+		return nil, err
+	}
+	store, err := tables.New(c.tables, creds.Azure(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Transport: client,
+		// Two quick tries more: what takes longer goes back to the queue.
+		Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := bus.New(creds.Azure(), bus.Options{Namespace: c.namespace, Endpoint: c.busEndpoint, Queue: queue, Trace: obs.Traceparent})
+	if err != nil {
+		return nil, err
+	}
+	msgraph, err := graph.New(c.graph, creds, transport)
+	if err != nil {
+		return nil, err
+	}
+	links, err := consent.NewLinks(c.publicURL, c.linkKeys...)
+	if err != nil {
+		return nil, err
+	}
+	html, err := pages.New("Rollcall", c.publicURL, c.authority, log)
+	if err != nil {
+		return nil, err
+	}
+
+	callback := c.publicURL + "/consent/callback"
+	scheduler := &schedule.Scheduler{
+		Connections: store, Queue: jobs, Now: now, Log: log,
+		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
+	}
+	engine := &reconcile.Engine{
+		Graph: msgraph, State: store, People: store, Connections: store, Queue: jobs, Now: now, Log: log,
+		Select: graph.Select(), Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
+	}
+	verifier := &consent.Verifier{
+		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Base: c.verify, Now: now, Log: log,
+	}
+	flow := &consent.Flow{
+		Connections: store, Claims: store, Nonces: store, Queue: jobs, Runs: store, Links: links,
+		SignIn: signin.New(signin.Config{
+			Authority: c.authority, AppID: c.app, Callback: callback, Assertion: creds.Assertion, Transport: transport, Now: now,
+		}),
+		Authority: c.authority, AppID: c.app, Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
+	}
+	machine := api.New(api.Options{
+		Connections: store, Runs: store, Directory: store, Syncer: scheduler, Linker: links,
+		LinkTTL: c.linkTTL, Now: now, Log: log,
+	})
+	janitor := &schedule.Janitor{
+		Store: store, Repairers: []schedule.Repairer{engine, scheduler, verifier}, Now: now, Log: log, Retention: c.retention,
+	}
+	worker := syncworker.Function{
+		Workers: map[job.Kind]syncworker.Worker{job.Sync: engine.Sync, job.Verify: verifier.Verify},
+		Queue:   jobs, Now: now, Log: log, MinDelay: c.minDelay, MaxDelay: c.maxDelay,
+	}
+
+	trigger := func(name string, do func(context.Context, funchost.Invocation) error) http.Handler {
+		return funchost.Trigger{Name: name, Do: do, Deadline: c.deadline(), Log: log}
+	}
+	mux := http.NewServeMux()
+	// The host asks for the root until it is answered, and pings it later.
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	// timer and queue: the host posts to the function's name; no HTTP route leads there
+	mux.Handle("POST /synctimer", trigger("synctimer", synctimer.Do(scheduler)))
+	mux.Handle("POST /janitor", trigger("janitor", janitorfunc.Do(janitor)))
+	mux.Handle("POST /syncworker", trigger("syncworker", worker.Do))
+	// machine API: the host has checked the function key
+	mux.Handle(syncnow.Pattern, within(syncnow.Handler(machine)))
+	mux.Handle(apifunc.Pattern, within(apifunc.Handler(machine)))
+	// administrator's path: open to everyone
+	mux.Handle("/connect/", within(connect.Handler(flow, html)))
+	mux.Handle("/consent/callback", within(consentcallback.Handler(flow, html)))
+	return funchost.Correlate(funchost.Guard(mux)), nil
+}
+
+// within bounds the time that a request may take.
+func within(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), httpDeadline)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}

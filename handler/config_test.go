@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the generated parts of README.md and local.settings.json.example")
+
+// good is a whole set of settings.
+func good() map[string]string {
+	return map[string]string{
+		"FUNCTIONS_CUSTOMHANDLER_PORT":                  "7071",
+		"PUBLIC_URL":                                    "https://rollcall.example.com/",
+		"LINK_KEYS":                                     "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"AZURE_CLIENT_ID":                               "11111111-1111-1111-1111-111111111111",
+		"ENTRA_APP_ID":                                  "AAAAAAAA-2222-2222-2222-222222222222",
+		"TABLES_ENDPOINT":                               "https://account.table.core.windows.net",
+		"ServiceBusConnection__fullyQualifiedNamespace": "ns.servicebus.windows.net",
+	}
+}
+
+func TestLoad(t *testing.T) {
+	env := good()
+	c, _, err := load(func(k string) string { return env[k] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.port != 7071 || c.publicURL != "https://rollcall.example.com" || c.app != "aaaaaaaa-2222-2222-2222-222222222222" ||
+		c.interval != 12*time.Hour || c.cooldown != 30*time.Minute || c.authority != "https://login.microsoftonline.com" || len(c.linkKeys) != 1 {
+		t.Errorf("read %+v", c)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for name, v := range map[string]string{
+		"FUNCTIONS_CUSTOMHANDLER_PORT": "65536",
+		"PUBLIC_URL":                   "http://rollcall.example.com",
+		"LINK_KEYS":                    "c2hvcnQ=",
+		"LINK_TTL":                     "721h",
+		"AZURE_CLIENT_ID":              "none",
+		"AZURE_AUTHORITY_HOST":         "https://login.example.com/path",
+		"GRAPH_ENDPOINT":               "https://user@graph.example.com",
+		"ServiceBusConnection__fullyQualifiedNamespace": "sb://ns",
+		"SERVICEBUS_CUSTOM_ENDPOINT":                    "nowhere",
+		"SYNC_INTERVAL":                                 "30",
+		"SLICE_BUDGET":                                  "9m",
+		"RETRY_MAX_DELAY":                               "1s", // below the least delay
+		"LOG_LEVEL":                                     "loud",
+	} {
+		env := good()
+		env[name] = v
+		_, _, err := load(func(k string) string { return env[k] })
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: error %v, want one that names it", name, v, err)
+		}
+		if name == "LINK_KEYS" && err != nil && strings.Contains(err.Error(), v) {
+			t.Errorf("the key itself is in %v", err)
+		}
+	}
+}
+
+// All mistakes come at once.
+func TestLoadReportsAll(t *testing.T) {
+	_, all, err := load(func(string) string { return "" })
+	if err == nil {
+		t.Fatal("nothing is set, and nothing is wrong")
+	}
+	for _, s := range all {
+		if s.required && !strings.Contains(err.Error(), s.name) {
+			t.Errorf("%s is required and not named", s.name)
+		}
+	}
+	if len(mistakes(err)) < 7 {
+		t.Errorf("%d mistakes, want one for each required setting", len(mistakes(err)))
+	}
+}
+
+const (
+	tableBegin = "<!-- settings: written by go test ./handler -update -->\n"
+	tableEnd   = "<!-- end of settings -->\n"
+)
+
+// The README's table and the example's keys are those of load.
+func TestSettingsAreDocumented(t *testing.T) {
+	_, all, _ := load(func(string) string { return "" })
+	var table strings.Builder
+	table.WriteString("| setting | default | bounds | meaning |\n|---|---|---|---|\n")
+	for _, s := range all {
+		def := "`" + s.def + "`"
+		switch {
+		case s.host:
+			def = "set by the host"
+		case s.required:
+			def = "required"
+		case s.def == "":
+			def = ""
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", s.name, def, s.bounds, s.meaning)
+	}
+
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(readme), tableBegin)
+	_, after, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		t.Fatal("README.md has no place for the settings")
+	}
+	want := before + tableBegin + table.String() + tableEnd + after
+	if *update {
+		if err := os.WriteFile("../README.md", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != string(readme) {
+		t.Error("README.md's settings are not those of config.go: run go test ./handler -update")
+	}
+
+	b, err := os.ReadFile("../local.settings.json.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example struct{ Values map[string]string }
+	if err := json.Unmarshal(b, &example); err != nil {
+		t.Fatal(err)
+	}
+	hosts := []string{"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage"} // the host's own
+	for _, s := range all {
+		if _, ok := example.Values[s.name]; ok == s.host {
+			t.Errorf("local.settings.json.example: %s is there: %v", s.name, ok)
+		}
+	}
+	for k := range example.Values {
+		if !slices.Contains(hosts, k) && !slices.ContainsFunc(all, func(s setting) bool { return s.name == k }) {
+			t.Errorf("local.settings.json.example: %s is no setting", k)
+		}
+	}
+	if _, _, err := load(func(k string) string {
+		if k == "FUNCTIONS_CUSTOMHANDLER_PORT" {
+			return "7071"
+		}
+		return example.Values[k]
+	}); err != nil {
+		t.Errorf("local.settings.json.example does not load: %v", err)
+	}
+}
+
+// The time limits of code and host.json nest: a slice, the invocation, the
+// host's kill, the end of the message's lock.
+func TestTimeLimitsNest(t *testing.T) {
+	b, err := os.ReadFile("../host.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h struct {
+		FunctionTimeout string
+		Extensions      struct {
+			HTTP       struct{ RoutePrefix *string }
+			ServiceBus struct{ MaxAutoLockRenewalDuration string }
+		}
+		CustomHandler struct {
+			EnableProxyingHTTPRequest bool `json:"enableProxyingHttpRequest"`
+			Description               struct{ DefaultExecutablePath string }
+		}
+	}
+	if err := json.Unmarshal(b, &h); err != nil {
+		t.Fatal(err)
+	}
+	span := func(s string) time.Duration {
+		var hh, mm, ss int
+		if _, err := fmt.Sscanf(s, "%d:%d:%d", &hh, &mm, &ss); err != nil {
+			t.Fatalf("%q: %v", s, err)
+		}
+		return time.Duration(hh)*time.Hour + time.Duration(mm)*time.Minute + time.Duration(ss)*time.Second
+	}
+	timeout, renewal := span(h.FunctionTimeout), span(h.Extensions.ServiceBus.MaxAutoLockRenewalDuration)
+	longest := config{budget: 8 * time.Minute} // the setting's upper bound
+	if longest.deadline() >= timeout || timeout >= renewal {
+		t.Errorf("deadline %s, functionTimeout %s, lock renewal %s: want each below the next", longest.deadline(), timeout, renewal)
+	}
+	if h.Extensions.HTTP.RoutePrefix == nil || *h.Extensions.HTTP.RoutePrefix != "" || !h.CustomHandler.EnableProxyingHTTPRequest || h.CustomHandler.Description.DefaultExecutablePath != "handler" {
+		t.Errorf("host.json: %+v", h)
+	}
+}

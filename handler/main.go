@@ -1,0 +1,71 @@
+// Command handler is Rollcall's custom handler of the Azure Functions host:
+// one process that serves every function.
+//
+// It listens before it does anything slow, and never exits with status 0: the
+// host would not start it again.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"rollcall/internal/obs"
+)
+
+func main() {
+	c, _, err := load(os.Getenv)
+	log := obs.New(os.Stdout, c.level)
+	if err != nil {
+		// One line each: the host logs lines.
+		for _, e := range mistakes(err) {
+			log.Error("setting refused", "err", e)
+		}
+		os.Exit(2)
+	}
+	if err := run(c, log); err != nil {
+		log.Error("handler stopped", "err", err)
+	}
+	os.Exit(1)
+}
+
+// mistakes splits a joined error.
+func mistakes(err error) []error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// run serves until it cannot any more.
+func run(c config, log *slog.Logger) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.port))
+	if err != nil {
+		return err
+	}
+	h, err := build(c, log, time.Now)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return serve(context.Background(), l, h)
+}
+
+// serve answers on l until ctx ends or l fails.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// Bodies have their own limits: a queue invocation may take minutes
+		// to be answered, a page may not.
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	return s.Serve(l)
+}

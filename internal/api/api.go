@@ -1,0 +1,203 @@
+// Package api is the machine API under /v1, by which the vendor's product
+// invites companies, asks for syncs and reads what was synced.
+//
+// One registration serves a route and describes it: nothing is answered that
+// the OpenAPI document does not hold, and nothing leaves but the shapes
+// declared here. A cause that nobody classified is logged, never answered.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/job"
+)
+
+// Connections keeps the connections.
+type Connections interface {
+	// CreateConnection returns [fault.Conflict] if the ID is taken.
+	CreateConnection(ctx context.Context, c connection.Connection) error
+	// Connection returns [fault.NotFound] for an unknown ID.
+	Connection(ctx context.Context, id string) (connection.Connection, error)
+	// UpdateConnection returns [fault.Conflict] if c.Version is stale.
+	UpdateConnection(ctx context.Context, c connection.Connection) (connection.Connection, error)
+	// Connections lists those after a cursor; next is empty at the end.
+	Connections(ctx context.Context, after string, limit int) (cs []connection.Connection, next string, err error)
+}
+
+// Runs keeps what runs left behind.
+type Runs interface {
+	// Run returns [fault.NotFound] for a run that no worker has opened.
+	Run(ctx context.Context, connection, run string) (job.Run, error)
+	// Runs lists newest first; next is empty at the end.
+	Runs(ctx context.Context, connection, after string, limit int) (rs []job.Run, next string, err error)
+}
+
+// Directory keeps what a tenant holds.
+type Directory interface {
+	// People lists by person ID; next is empty at the end.
+	People(ctx context.Context, connection, after string, limit int) (ps []directory.Record, next string, err error)
+	// Changes lists those with numbers above after, ascending, at most limit.
+	Changes(ctx context.Context, connection string, after int64, limit int) ([]directory.Change, error)
+	// LastChange is the number of the newest change, 0 if there is none.
+	LastChange(ctx context.Context, connection string) (int64, error)
+}
+
+// Syncer starts manual syncs.
+type Syncer interface {
+	// Manual returns [fault.Throttled] inside the cooldown and
+	// [fault.Denied] with code "not_connected" before a tenant is verified.
+	Manual(ctx context.Context, connection, actor string) (run string, err error)
+}
+
+// Linker writes the secure link of a connection's current generation.
+type Linker interface {
+	URL(c connection.Connection) string
+}
+
+// Options is what the API is made of. Every field is required.
+type Options struct {
+	Connections Connections
+	Runs        Runs
+	Directory   Directory
+	Syncer      Syncer
+	Linker      Linker
+	// LinkTTL is how long a new secure link works.
+	LinkTTL time.Duration
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// API answers everything under /v1. It is an [http.Handler].
+type API struct {
+	Options
+	mux        *http.ServeMux
+	huma       huma.API
+	json, yaml []byte // the document, in both notations
+}
+
+// Version of the document; the routes' major version is in their path.
+const version = "1.0.0"
+
+// Limits of a request. The body's is in bytes; what the API takes is far
+// below a kilobyte. A body that takes longer than the time is given up; the
+// host in front has read it from the client already.
+const (
+	maxBody  = 64 << 10
+	bodyTime = 30 * time.Second
+)
+
+// init sets what huma keeps in package variables; nothing else in the binary
+// uses huma. Names of JSON properties are compared exactly, since otherwise
+// {"name": "Contoso", "Name": ""} would be judged by one and read by the
+// other. Every refusal of huma's own becomes a [Problem].
+func init() {
+	huma.ValidateStrictCasing = true
+	huma.NewError = refusal
+}
+
+// New returns the API with all its routes.
+func New(o Options) *API {
+	a := &API{Options: o, mux: http.NewServeMux()}
+	a.huma = humago.New(a.mux, huma.Config{
+		OpenAPI: describe(),
+		// Neither huma's documentation page, which loads scripts from
+		// elsewhere, nor its document routes, which render on first use
+		// without a lock: we render once, below.
+		Formats: map[string]huma.Format{
+			"application/json": {Marshal: encode, Unmarshal: decode},
+			// The key by which huma finds the writer of any …+json type.
+			"json": {Marshal: encode, Unmarshal: decode},
+		},
+		DefaultFormat: "application/json",
+	})
+	a.huma.UseMiddleware(a.strict)
+	a.connectionRoutes()
+	a.governRoutes()
+	a.runRoutes()
+	a.directoryRoutes()
+	loosen(a.huma.OpenAPI())
+	a.json, a.yaml = render(a.huma.OpenAPI())
+	a.mux.HandleFunc("GET /v1/openapi.json", serve("application/openapi+json", a.json))
+	a.mux.HandleFunc("GET /v1/openapi.yaml", serve("application/openapi+yaml", a.yaml))
+	return a
+}
+
+// Document returns the OpenAPI document as it is served, in JSON.
+func (a *API) Document() []byte { return a.json }
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	defer a.contain(r)
+
+	// The mux would redirect an unclean path; no caller of a machine API
+	// writes one in good faith.
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		write(w, problem(codeNotFound, "There is no such route."))
+		return
+	}
+	if h, pattern := a.mux.Handler(r); pattern == "" {
+		unrouted(w, r, h)
+		return
+	}
+	// JSON is all we speak. huma would name any spelling that the client
+	// prefers, "json" too, as the content type.
+	r = r.Clone(r.Context())
+	r.Header.Del("Accept")
+	a.mux.ServeHTTP(w, r)
+}
+
+// unrouted answers what no route takes. The mux knows whether it is the path
+// or the method that is wrong, but says so in plain text.
+func unrouted(w http.ResponseWriter, r *http.Request, h http.Handler) {
+	p := probe{header: http.Header{}}
+	h.ServeHTTP(&p, r)
+	if p.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", p.header.Get("Allow"))
+		write(w, problem(codeMethod, "This route does not take the method %s.", clip(r.Method)))
+		return
+	}
+	write(w, problem(codeNotFound, "There is no such route."))
+}
+
+// probe is a response that keeps the status and the headers only.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
+
+// contain logs a panic, which huma raises when a response cannot be written,
+// and cuts the connection, so that half an answer never looks whole.
+func (a *API) contain(r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v != http.ErrAbortHandler && r.Context().Err() == nil {
+		a.Log.ErrorContext(r.Context(), "request aborted", "method", r.Method, "path", r.URL.Path,
+			"err", v, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func serve(contentType string, b []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(b)
+	}
+}

@@ -1,0 +1,197 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/fault"
+)
+
+// Connection is a connection as the API shows it.
+type Connection struct {
+	ID          string `json:"id" doc:"26 characters, lower-case." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
+	Company     string `json:"company" doc:"The vendor's own key for the company." example:"customer-4711"`
+	Name        string `json:"name" doc:"The company's name as its administrator reads it." example:"Contoso Ltd"`
+	Status      string `json:"status" enum:"invited,consenting,connected,ok,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. failed: the last run ended without success, see problem." example:"invited"`
+	Tenant      string `json:"tenant,omitempty" format:"uuid" doc:"The proven tenant; absent before consent." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+	NamedTenant string `json:"namedTenant,omitempty" format:"uuid" doc:"The only tenant that may be connected; absent if the vendor named none." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+
+	Link        string     `json:"link,omitempty" format:"uri" doc:"The secure link for the company's administrator. It is in the answers that made it and in no other." example:"https://rollcall.example.com/connect/k7vq2x5n3jd4mzs6ab2chtwyeu.1.kFq3"`
+	LinkExpires *time.Time `json:"linkExpires,omitempty" doc:"When the current link stops working; absent if it was revoked." example:"2026-12-05T09:30:00Z"`
+	Approval    *Approval  `json:"approval,omitempty" doc:"Whom the vendor has vouched for; absent if nobody."`
+
+	Problem     *Trouble   `json:"problem,omitempty" doc:"What went wrong last; absent if nothing."`
+	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next scheduled run is due; absent until connected." example:"2026-11-21T18:00:00Z"`
+	LastRun     string     `json:"lastRun,omitempty" doc:"The run that ended last." example:"04f8f6b1c2d-9f2c4e71ab03"`
+	LastSuccess *time.Time `json:"lastSuccess,omitempty" doc:"When a run last succeeded." example:"2026-11-21T06:00:41Z"`
+
+	CreatedAt time.Time `json:"createdAt" example:"2026-11-21T09:30:00Z"`
+	CreatedBy string    `json:"createdBy,omitempty" doc:"Who created it, as the vendor asserted." example:"ada@vendor.example"`
+}
+
+// Trouble is what went wrong with a connection or a run, in plain words.
+type Trouble struct {
+	Code    string     `json:"code,omitempty" doc:"The cause for machines, often Microsoft's own code." example:"Authorization_RequestDenied"`
+	Message string     `json:"message" doc:"What happened." example:"Microsoft refused to list the people of the tenant."`
+	Remedy  string     `json:"remedy" doc:"What to do next." example:"Ask the company's administrator to consent again."`
+	At      *time.Time `json:"at,omitempty" example:"2026-11-21T06:00:12Z"`
+}
+
+// Approval is one person whom the vendor allows to bind one tenant without
+// an administrator role.
+type Approval struct {
+	Tenant string    `json:"tenant" format:"uuid" doc:"The person's tenant (tid)." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+	Object string    `json:"object" format:"uuid" doc:"The person's object ID (oid)." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
+	By     string    `json:"by,omitempty" doc:"Who vouched, as the vendor asserted." example:"ada@vendor.example"`
+	At     time.Time `json:"at" example:"2026-11-21T09:35:00Z"`
+}
+
+// shape turns a connection into its answer, without the link.
+func shapeConnection(c *connection.Connection) Connection {
+	v := Connection{
+		ID: c.ID, Company: c.Company, Name: c.Name, Status: string(c.Status),
+		Tenant: c.Tenant, NamedTenant: c.NamedTenant,
+		LinkExpires: when(c.LinkExpires), NextDue: when(c.NextDue),
+		LastRun: c.LastRun, LastSuccess: when(c.LastSuccess),
+		CreatedAt: c.CreatedAt.UTC(), CreatedBy: c.CreatedBy,
+	}
+	if p := c.Problem; p != nil {
+		v.Problem = &Trouble{Code: p.Code, Message: p.Message, Remedy: p.Remedy, At: when(p.At)}
+	}
+	if p := c.Approved; p != nil {
+		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}
+	}
+	return v
+}
+
+// when is t for an answer: nil if zero, in UTC otherwise.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// Caller is who asks.
+type Caller struct {
+	Actor string `header:"X-Rollcall-Actor" maxLength:"256" pattern:"^[\\p{L}\\p{M}\\p{N}\\p{P}\\p{S} ]*$" patternDescription:"printable text" doc:"The person for whom the vendor asks, at most 256 printable characters. A key names nobody, so this is recorded as asserted." example:"ada@vendor.example"`
+}
+
+// Target is the connection that a path names.
+type Target struct {
+	ID string `path:"id" doc:"The connection's ID." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
+}
+
+type createRequest struct {
+	Caller
+	Body ConnectionRequest
+}
+
+// ConnectionRequest invites a company.
+type ConnectionRequest struct {
+	Company string `json:"company" minLength:"1" maxLength:"128" doc:"The vendor's own key for the company. Without control or formatting characters and without white space at the ends." example:"customer-4711"`
+	Name    string `json:"name" minLength:"1" maxLength:"256" doc:"The company's name as its administrator will read it. Without control or formatting characters and without white space at the ends." example:"Contoso Ltd"`
+	Tenant  string `json:"tenant,omitempty" pattern:"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$" patternDescription:"a GUID" doc:"The company's tenant, if the vendor knows it. No other can then be connected." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+}
+
+// Resolve checks what a schema cannot say.
+func (b *ConnectionRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs []error) {
+	for _, f := range []struct{ name, value string }{{"company", b.Company}, {"name", b.Name}} {
+		if msg := checkText(f.value); msg != "" {
+			errs = append(errs, &huma.ErrorDetail{Location: at.With(f.name), Message: msg})
+		}
+	}
+	return errs
+}
+
+type created struct {
+	Location string `header:"Location" doc:"The path of the new connection."`
+	Body     Connection
+}
+
+type one[T any] struct{ Body T }
+
+// ConnectionPage is a page of connections.
+type ConnectionPage struct {
+	Connections []Connection `json:"connections" nullable:"false" doc:"In ID order."`
+	Page
+}
+
+func (a *API) connectionRoutes() {
+	register(a, huma.Operation{
+		OperationID: "create-connection", Method: http.MethodPost, Path: "/v1/connections",
+		DefaultStatus: http.StatusCreated, Tags: []string{tagConnections},
+		Summary: "Invite a company",
+		Description: "Creates a connection and answers the secure link for the company's administrator. Every call creates one: " +
+			"inviting the same company twice gives two connections with links of their own, of which only one can connect a given tenant. " +
+			"So a repeated call is harmless, and an invitation that nobody follows just expires.",
+	}, a.create)
+	register(a, huma.Operation{
+		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections",
+		Tags: []string{tagConnections}, Summary: "List connections", Description: "All connections in ID order." + pagesInWords,
+		Responses: listed[ConnectionPage](a), Errors: []int{400},
+	}, a.connections)
+	register(a, huma.Operation{
+		OperationID: "read-connection", Method: http.MethodGet, Path: "/v1/connections/{id}",
+		Tags: []string{tagConnections}, Summary: "Read a connection",
+		Description: "Its status, what went wrong last and what to do about it. The secure link is not repeated.",
+		Errors:      []int{404},
+	}, func(ctx context.Context, in *Target) (*one[Connection], error) {
+		c, err := a.connection(ctx, in.ID)
+		return &one[Connection]{shapeConnection(&c)}, err
+	})
+}
+
+func (a *API) create(ctx context.Context, in *createRequest) (*created, error) {
+	now := a.Now().UTC().Truncate(time.Second)
+	c := connection.Connection{
+		ID: connection.NewID(), Company: in.Body.Company, Name: in.Body.Name,
+		NamedTenant: strings.ToLower(in.Body.Tenant), Status: connection.Invited,
+		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: in.Actor,
+	}
+	err := a.Connections.CreateConnection(ctx, c)
+	if fault.Is(err, fault.Conflict) {
+		// Nobody else draws the same 130 random bits: it is our own insert,
+		// repeated by the store's client after a lost answer.
+		_, err = a.Connections.Connection(ctx, c.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := shapeConnection(&c)
+	v.Link = a.Linker.URL(c)
+	return &created{Location: "/v1/connections/" + c.ID, Body: v}, nil
+}
+
+type connectionsRequest struct{ PageQuery }
+
+func (a *API) connections(ctx context.Context, in *connectionsRequest) (*huma.StreamResponse, error) {
+	after, err := resume(listConnections, "", in.Continuation)
+	if err != nil {
+		return nil, err
+	}
+	return stream(ctx, a, list[Connection]{
+		operation: "list-connections", field: "connections", limit: in.Limit,
+		feed: follow(&after, a.Connections.Connections, shapeConnection),
+		tail: func(bool) any { return Page{continuation(listConnections, "", after)} },
+	})
+}
+
+// connection reads the connection that a path names.
+func (a *API) connection(ctx context.Context, id string) (connection.Connection, error) {
+	missing := problem(codeNotFound, "There is no connection with this ID.").at("path.id", "expected the ID of a connection")
+	if !validID(id) {
+		return connection.Connection{}, missing
+	}
+	c, err := a.Connections.Connection(ctx, id)
+	if fault.Is(err, fault.NotFound) {
+		return c, missing
+	}
+	return c, err
+}

@@ -1,0 +1,272 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/job"
+)
+
+var update = flag.Bool("update", false, "rewrite openapi.json")
+
+// The committed document is the served one.
+func TestOpenAPICommitted(t *testing.T) {
+	b := newBench()
+	w := b.do(get, "/v1/openapi.json", "")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/openapi+json" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+		t.Fatalf("%d %v", w.Code, w.Header())
+	}
+	if *update {
+		if err := os.WriteFile("openapi.json", w.Body.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(committed, w.Body.Bytes()) {
+		t.Error("openapi.json is not what is served: run go test ./internal/api -run OpenAPI -update, and read the difference")
+	}
+	if y := b.do(get, "/v1/openapi.yaml", ""); y.Code != 200 || !strings.Contains(y.Body.String(), "openapi: 3.1.0\n") {
+		t.Errorf("yaml: %d %.100s", y.Code, y.Body)
+	}
+}
+
+type document struct {
+	OpenAPI    string
+	Security   []map[string][]string
+	Components struct {
+		Schemas map[string]struct {
+			Properties           map[string]map[string]any
+			AdditionalProperties any
+		}
+	}
+	Paths map[string]map[string]struct {
+		OperationID, Summary, Description string
+		Tags                              []string
+		Parameters                        []struct{ Name, In, Description string }
+		RequestBody                       *struct {
+			Content map[string]struct{ Schema map[string]any }
+		}
+		Responses map[string]struct {
+			Description string
+			Headers     map[string]any
+			Content     map[string]struct {
+				Schema   map[string]any
+				Examples map[string]struct{ Value Problem }
+			}
+		}
+	}
+}
+
+func openapi(t *testing.T) (d document) {
+	t.Helper()
+	if err := json.Unmarshal(newBench().api.Document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Every operation says what it does and how it fails, and is answered.
+func TestOpenAPIComplete(t *testing.T) {
+	d := openapi(t)
+	if d.OpenAPI != "3.1.0" || len(d.Security) != 1 {
+		t.Errorf("version %q, security %v", d.OpenAPI, d.Security)
+	}
+	b := newBench()
+	b.manual = func(string, string) (string, error) { return "r", nil }
+	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
+	bodies := map[string]string{
+		"create-connection": `{"company":"c","name":"n"}`,
+		"approve-person":    `{"tenant":"` + tenant + `","object":"` + object + `"}`,
+		"change-link":       `{"action":"resend"}`,
+	}
+	want := []string{"approve-person", "change-link", "create-connection", "list-changes", "list-connections", "list-people",
+		"list-runs", "read-connection", "read-run", "sync-connection", "withdraw-approval"}
+	var got []string
+	for path, item := range d.Paths {
+		for method, op := range item {
+			got = append(got, op.OperationID)
+			if op.Summary == "" || op.Description == "" || len(op.Tags) != 1 {
+				t.Errorf("%s: no summary, description or tag", op.OperationID)
+			}
+			for _, p := range op.Parameters {
+				if p.Description == "" {
+					t.Errorf("%s: parameter %s is not described", op.OperationID, p.Name)
+				}
+			}
+			for _, status := range []string{"401", "403", "422", "429", "503"} {
+				if _, ok := op.Responses[status]; !ok {
+					t.Errorf("%s: no %s", op.OperationID, status)
+				}
+			}
+			if _, ok := op.Responses["404"]; ok != strings.Contains(path, "{id}") {
+				t.Errorf("%s: 404 is %t", op.OperationID, ok)
+			}
+			success := 0
+			for status, r := range op.Responses {
+				if status[0] == '2' {
+					success++
+					continue
+				}
+				media, ok := r.Content["application/problem+json"]
+				if status != "401" && (!ok || len(media.Examples) == 0 || media.Schema["$ref"] != "#/components/schemas/Problem") {
+					t.Errorf("%s: %s has no example of a problem", op.OperationID, status)
+				}
+				for code, e := range media.Examples {
+					if e.Value.Type != "urn:rollcall:problem:"+code || e.Value.Detail == "" || e.Value.Remedy == "" {
+						t.Errorf("%s: example %+v", op.OperationID, e.Value)
+					}
+				}
+			}
+			if success != 1 {
+				t.Errorf("%s: %d ways to succeed", op.OperationID, success)
+			}
+			if r := op.Responses["429"]; r.Headers["Retry-After"] == nil {
+				t.Errorf("%s: no Retry-After", op.OperationID)
+			}
+			if (op.RequestBody != nil) != (bodies[op.OperationID] != "") {
+				t.Errorf("%s: body", op.OperationID)
+			}
+			// Connections are governed in one table: read-run needs its run.
+			target := strings.NewReplacer("{id}", contoso, "{run}", "r").Replace(path)
+			w := b.do(strings.ToUpper(method), target, bodies[op.OperationID])
+			if _, ok := op.Responses[statusText(w.Code)]; !ok || w.Code >= 300 {
+				t.Errorf("%s %s answers %d: %s", method, path, w.Code, w.Body)
+			}
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("operations %q, want %q", got, want)
+	}
+}
+
+func statusText(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+// Requests are exact, answers may grow, and what a client must write has an
+// example.
+func TestOpenAPISchemas(t *testing.T) {
+	d := openapi(t)
+	for name, s := range d.Components.Schemas {
+		request := strings.HasSuffix(name, "Request")
+		if exact := s.AdditionalProperties == false; exact != request {
+			t.Errorf("%s: exact is %t", name, exact)
+		}
+		for prop, p := range s.Properties {
+			if request && (p["examples"] == nil || p["description"] == nil) {
+				t.Errorf("%s.%s: no example or description", name, prop)
+			}
+			if p["type"] != nil && reflect.TypeOf(p["type"]).Kind() != reflect.String {
+				t.Errorf("%s.%s: type %v, want never null", name, prop, p["type"])
+			}
+		}
+	}
+	if _, ok := d.Components.Schemas["ErrorModel"]; ok {
+		t.Error("huma's own error is in the document")
+	}
+	enum := func(schema, prop string) (s []string) {
+		for _, v := range d.Components.Schemas[schema].Properties[prop]["enum"].([]any) {
+			s = append(s, v.(string))
+		}
+		slices.Sort(s)
+		return s
+	}
+	var statuses []string
+	for s := range connection.Transitions {
+		statuses = append(statuses, string(s))
+	}
+	slices.Sort(statuses)
+	for _, test := range []struct {
+		schema, prop string
+		want         []string
+	}{
+		{"Connection", "status", statuses},
+		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged)},
+		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again)},
+		{"Change", "type", sorted(directory.Created, directory.Updated, directory.Archived, directory.Reactivated)},
+		{"Change", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
+		{"Person", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
+	} {
+		if got := enum(test.schema, test.prop); !slices.Equal(got, test.want) {
+			t.Errorf("%s.%s: %q, want %q", test.schema, test.prop, got, test.want)
+		}
+	}
+	for _, p := range append(directory.Properties(), "id") {
+		if _, ok := d.Components.Schemas["Person"].Properties[p]; !ok {
+			t.Errorf("Person has no %s", p)
+		}
+	}
+}
+
+func sorted[S ~string](in ...S) (out []string) {
+	for _, s := range in {
+		out = append(out, string(s))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Every property of a stored person is answered under its name.
+func TestPersonComplete(t *testing.T) {
+	yes := true
+	r := directory.Record{Person: directory.Person{AccountEnabled: &yes}, Created: now}
+	v := reflect.ValueOf(&r.Person).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString(v.Type().Field(i).Name)
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]string{v.Type().Field(i).Name}))
+		}
+	}
+	stored, _ := json.Marshal(r.Person)
+	shown, _ := json.Marshal(shapePerson(&r))
+	var want, got map[string]any
+	_ = json.Unmarshal(stored, &want)
+	_ = json.Unmarshal(shown, &got)
+	if len(want) != len(directory.Properties())+1 {
+		t.Fatalf("%d properties stored", len(want))
+	}
+	for name, value := range want {
+		if !reflect.DeepEqual(got[name], value) {
+			t.Errorf("%s is %v, want %v", name, got[name], value)
+		}
+	}
+}
+
+// What is streamed is what the document says of the page.
+func TestStreamedFitsDocument(t *testing.T) {
+	b := newBench()
+	b.crowd(contoso, 3)
+	b.runs[contoso] = []job.Run{{ID: "r", Trigger: job.First, State: job.Running, Began: now}}
+	schemas := b.api.huma.OpenAPI().Components.Schemas
+	for path, item := range b.api.huma.OpenAPI().Paths {
+		if item.Get == nil || !strings.HasPrefix(item.Get.OperationID, "list-") {
+			continue
+		}
+		w := b.do(http.MethodGet, strings.Replace(path, "{id}", contoso, 1)+"?limit=1", "")
+		var v any
+		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+			t.Fatal(path, err)
+		}
+		var res huma.ValidateResult
+		huma.Validate(schemas, item.Get.Responses["200"].Content["application/json"].Schema,
+			huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &res)
+		if len(res.Errors) > 0 {
+			t.Errorf("%s: %v", path, res.Errors)
+		}
+	}
+}
