@@ -69,7 +69,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	html, err := pages.New("Rollcall", c.publicURL, c.authority, log)
+	html, err := pages.New(c.product, c.publicURL, c.authority, log)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 type config struct {
 	port      int
 	publicURL string
+	product   string
 	linkKeys  [][]byte
 	linkTTL   time.Duration
 
@@ -47,6 +48,7 @@ func load(getenv func(string) string) (config, []setting, error) {
 	c := config{
 		port:      r.port("FUNCTIONS_CUSTOMHANDLER_PORT", "The port to listen on, on 127.0.0.1. Set by the Functions host."),
 		publicURL: r.origin("PUBLIC_URL", "", "Where administrators reach the Functions app; links and the redirect URI begin with it.", false),
+		product:   r.text("PRODUCT_NAME", "Rollcall", 64, "The vendor's product, as administrators read it on the pages."),
 		linkKeys:  r.keys("LINK_KEYS", "Keys that sign the links, newest first. To rotate, put a new one before the old one."),
 		linkTTL:   r.duration("LINK_TTL", "168h", time.Hour, 720*time.Hour, "How long a link works."),
 

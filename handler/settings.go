@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // setting is one environment variable, as the README's table shows it.
@@ -97,6 +99,15 @@ func (r *reader) origin(name, def, meaning string, path bool) string {
 		r.wrong(name, "is %q: want an https URL such as https://rollcall.example.com", v)
 	}
 	return strings.TrimRight(v, "/")
+}
+
+// text is one line of at most limit characters.
+func (r *reader) text(name, def string, limit int, meaning string) string {
+	v := r.value(setting{name: name, def: def, bounds: fmt.Sprintf("1 to %d characters", limit), meaning: meaning})
+	if utf8.RuneCountInString(v) > limit || strings.ContainsFunc(v, unicode.IsControl) {
+		r.wrong(name, "is %q: want one line of at most %d characters", v, limit)
+	}
+	return v
 }
 
 var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)

@@ -59,14 +59,16 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 			first = err
 		}
 	}
-	live := make(map[string]bool)
+	tenants := make(map[string]string) // by connection
 	for after := ""; ; {
 		cs, next, err := j.Store.Connections(ctx, after, page)
 		if err != nil {
 			return err
 		}
 		for _, c := range cs {
-			live[c.ID] = c.Live() || c.Status == connection.Consenting
+			if c.Live() || c.Status == connection.Consenting {
+				tenants[c.ID] = c.Tenant
+			}
 			for _, r := range j.Repairers {
 				note("connection", c.ID, r.Repair(ctx, c, now))
 			}
@@ -80,27 +82,28 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 		}
 		after = next
 	}
-	note("claims", "", j.free(ctx, live, now))
+	note("claims", "", j.free(ctx, tenants, now))
 	_, err = j.Store.SweepNonces(ctx, now)
 	note("nonces", "", err)
 	return first
 }
 
-// free releases the tenants whose owners never connected.
-func (j *Janitor) free(ctx context.Context, live map[string]bool, now time.Time) error {
+// free releases the tenants whose owners never connected, or connected
+// another one.
+func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.Time) error {
 	for after := ""; ; {
 		cs, next, err := j.Store.Claims(ctx, after, page)
 		if err != nil {
 			return err
 		}
 		for _, c := range cs {
-			if live[c.Connection] || now.Sub(c.At) < claimGrace {
+			if tenants[c.Connection] == c.Tenant || now.Sub(c.At) < claimGrace {
 				continue
 			}
 			if err := j.Store.Release(ctx, c.Tenant, c.Connection); err != nil {
 				return err
 			}
-			j.Log.InfoContext(ctx, "claim of a connection that never connected released", "connection", c.Connection)
+			j.Log.InfoContext(ctx, "claim of a tenant that was never connected released", "connection", c.Connection)
 		}
 		if next == "" {
 			return nil

@@ -2,7 +2,6 @@ package tables
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"rollcall/internal/directory"
@@ -110,7 +109,7 @@ const maxTrim = 500
 func (s *Store) TrimChanges(ctx context.Context, connection string, before time.Time) (n int, err error) {
 	defer fault.Wrap(&err, "tables: trim changes of %s", connection)
 	var keys []string
-	sp := span{pk: connection, from: changesPrefix, below: changesEnd, filter: fmt.Sprintf("Timestamp lt datetime'%s'", before.UTC().Format(time.RFC3339))}
+	sp := span{pk: connection, from: changesPrefix, below: changesEnd, limit: 50} // most often the first is young enough
 	err = list(ctx, s.directory, sp, func(r row) (bool, error) {
 		packed, err := unpack[[]directory.Change](r)
 		if err != nil {

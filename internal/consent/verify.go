@@ -1,0 +1,203 @@
+package consent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+// Prober asks Microsoft, with a credential that has cached nothing, whether
+// the app now has its roles in the tenant and the tenant is who it says. Nil
+// means yes; an error says why not yet.
+type Prober interface {
+	Probe(ctx context.Context, tenant string) error
+}
+
+// Starter enqueues a connection's first run and settles when the next is due.
+// It is idempotent.
+type Starter interface {
+	Start(ctx context.Context, connectionID string) error
+}
+
+// Verifier checks that a consent has taken effect. Consent spreads through
+// Microsoft's servers for seconds to minutes, so no failure within [Limit]
+// means anything but "not yet".
+type Verifier struct {
+	Connections Connections
+	Queue       Queue
+	Prober      Prober
+	Starter     Starter
+	// Base is the delay before the second try, doubled with each further one
+	// up to five minutes. Zero means two seconds.
+	Base time.Duration
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+const (
+	// Limit is how long a consent may take to spread before it counts as
+	// failed. Minutes are documented as possible, an hour is not.
+	Limit = 30 * time.Minute
+
+	baseDelay = 2 * time.Second
+	maxDelay  = 5 * time.Minute
+	// probeTime bounds one try: a token and one Graph call.
+	probeTime = time.Minute
+	// grace is how late a try may be before its message counts as lost.
+	grace = 2 * time.Minute
+)
+
+// message is the job that checks the connection's consent once more.
+func message(c connection.Connection) job.Job {
+	return job.Job{Kind: job.Verify, Connection: c.ID, Run: c.Verify.ID, Slice: c.Verify.Attempt}
+}
+
+// Verify does the try that the job stands for, and either connects the
+// connection and starts its first run, or schedules the next try, or gives up
+// after [Limit]. A job of an older try sends the current one's message again
+// and does nothing else, one of another consent does nothing. An error means
+// that the same job should come again.
+func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
+	defer fault.Wrap(&err, "consent: verify connection %s, consent %s, try %d", j.Connection, j.Run, j.Slice)
+	c, current, err := v.current(ctx, j)
+	if err != nil || !current {
+		return err
+	}
+	probe := v.probe(ctx, c.Tenant)
+	if ctx.Err() != nil {
+		return ctx.Err() // cut short by us: says nothing about the tenant
+	}
+	for range maxConflicts {
+		judge(&c, probe, v.Now().UTC())
+		stored, err := v.Connections.UpdateConnection(ctx, c)
+		if err == nil {
+			return v.follow(ctx, stored, probe)
+		}
+		if !fault.Is(err, fault.Conflict) {
+			return err
+		}
+		if c, current, err = v.current(ctx, j); err != nil || !current {
+			return err
+		}
+	}
+	return fault.New(fault.Conflict, "still changing after %d tries", maxConflicts)
+}
+
+// current reads the connection and reports whether the job is its current
+// try. For a job that is not, it does what is left to do.
+func (v *Verifier) current(ctx context.Context, j job.Job) (c connection.Connection, ok bool, err error) {
+	c, err = v.Connections.Connection(ctx, j.Connection)
+	switch {
+	case fault.Is(err, fault.NotFound): // offboarded meanwhile
+		return c, false, nil
+	case err != nil:
+		return c, false, err
+	case c.Verify.ID != j.Run:
+		return c, false, nil
+	case c.Status == connection.Connected && !c.NextDue.IsZero() && !c.NextDue.After(v.Now()):
+		// Connected by this consent, but nobody is known to have started it.
+		return c, false, v.Starter.Start(ctx, c.ID)
+	case c.Status != connection.Consenting:
+		return c, false, nil
+	case j.Slice < c.Verify.Attempt:
+		return c, false, v.Queue.Send(ctx, message(c), v.Now().Add(v.delay(c.Verify.Attempt)))
+	}
+	return c, j.Slice == c.Verify.Attempt, nil
+}
+
+func (v *Verifier) probe(ctx context.Context, tenant string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return v.Prober.Probe(ctx, tenant)
+}
+
+// judge writes a try's outcome into the connection. Its status is Consenting,
+// from which both moves are allowed.
+func judge(c *connection.Connection, probe error, now time.Time) {
+	c.Verify.Attempt++
+	switch {
+	case probe == nil:
+		c.Status, c.Problem, c.NextDue = connection.Connected, nil, now
+	case now.Before(c.Verify.Since.Add(Limit)):
+		c.Problem = problem(probe, now, "Microsoft does not confirm the permissions yet.",
+			"Nothing needs to be done: the check is repeated for up to 30 minutes.")
+	default:
+		c.Status = connection.Failed
+		c.Problem = problem(probe, now, "Microsoft did not confirm the permissions within 30 minutes.",
+			"Open the link again and repeat the consent. If the link has expired, ask for a new one.")
+	}
+}
+
+// problem keeps the cause's code, and its remedy if it names one; never its
+// text, which may hold names.
+func problem(err error, at time.Time, message, remedy string) *connection.Problem {
+	e := fault.Of(err)
+	if e.Remedy != "" {
+		remedy = e.Remedy + " " + remedy
+	}
+	return &connection.Problem{Code: e.Code, Message: message, Remedy: remedy, At: at}
+}
+
+// follow does what a stored outcome calls for. It can be repeated.
+func (v *Verifier) follow(ctx context.Context, c connection.Connection, probe error) error {
+	took := v.Now().Sub(c.Verify.Since)
+	switch c.Status {
+	case connection.Connected:
+		v.Log.InfoContext(ctx, "consent verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took)
+		return v.Starter.Start(ctx, c.ID)
+	case connection.Failed:
+		v.Log.WarnContext(ctx, "consent not verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took, "err", probe)
+		return nil
+	}
+	v.Log.InfoContext(ctx, "consent not effective yet", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "err", probe)
+	at := v.Now().Add(max(v.delay(c.Verify.Attempt), fault.Of(probe).After))
+	if last := c.Verify.Since.Add(Limit); at.After(last) {
+		at = last // the last try comes on time, whatever the back-off says
+	}
+	return v.Queue.Send(ctx, message(c), at)
+}
+
+// delay is the wait before the given try, which counts from 0.
+func (v *Verifier) delay(attempt int) time.Duration {
+	d := v.Base
+	if d <= 0 {
+		d = baseDelay
+	}
+	for range attempt - 1 {
+		if d *= 2; d >= maxDelay {
+			return maxDelay
+		}
+	}
+	return min(d, maxDelay)
+}
+
+// Repair sets a connection going again whose check is overdue, because the
+// process died between storing and sending. The message has the ID that it
+// always had: if it was sent after all, the queue drops this one. A check
+// whose message is lost for good ends as failed, so that the link opens again.
+func (v *Verifier) Repair(ctx context.Context, c connection.Connection, now time.Time) (err error) {
+	if c.Status != connection.Consenting {
+		return nil
+	}
+	defer fault.Wrap(&err, "consent: repair connection %s", c.ID)
+	due := c.Verify.Since
+	if c.Problem != nil && c.Problem.At.After(due) {
+		due = c.Problem.At.Add(v.delay(c.Verify.Attempt))
+	}
+	switch {
+	case now.Before(due.Add(grace)):
+		return nil
+	case now.Before(c.Verify.Since.Add(Limit + maxDelay + grace)):
+		return v.Queue.Send(ctx, message(c), time.Time{})
+	}
+	judge(&c, fault.New(fault.Unknown, "no try since %s", due.UTC().Format(time.RFC3339)), now.UTC())
+	_, err = v.Connections.UpdateConnection(ctx, c)
+	if fault.Is(err, fault.Conflict) {
+		return nil // somebody else moved it
+	}
+	return err
+}
