@@ -44,6 +44,27 @@ type entry struct {
 	queued     bool // in order
 }
 
+// rows is how many rows the entry takes: the record, and one where a removal
+// begins to wait or waits no more.
+func (e *entry) rows() int {
+	if e.prior != nil && e.prior.Pending != e.next.Pending || e.prior == nil && e.next.Pending != "" {
+		return 2
+	}
+	return 1
+}
+
+// settled reports whether the stored record needs no write.
+func (e *entry) settled() bool {
+	return e.prior != nil && e.prior.Pending == e.next.Pending && directory.Compare(e.prior, &e.next) == nil
+}
+
+// folded is what a page makes of one person. The batch's own entry is left
+// alone until there is room for the difference.
+type folded struct {
+	entry
+	in *entry // the person's entry in the batch, or nil
+}
+
 func newBatcher(w *worker) *batcher {
 	return &batcher{
 		w:       w,
@@ -54,12 +75,12 @@ func newBatcher(w *worker) *batcher {
 
 // page takes in one page, committing as often as the batch is full.
 func (b *batcher) page(ctx context.Context, p directory.Page) error {
-	folded, err := b.fold(ctx, p)
+	people, err := b.fold(ctx, p)
 	if err != nil {
 		return err
 	}
-	for _, e := range folded {
-		if err := b.add(ctx, e); err != nil {
+	for _, f := range people {
+		if err := b.add(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -68,52 +89,57 @@ func (b *batcher) page(ctx context.Context, p directory.Page) error {
 
 // fold applies the page's items in their order, the last one of a person
 // winning, to what is stored and to what the batch already holds.
-func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*entry, error) {
+func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error) {
 	stored, err := b.stored(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		folded []*entry
-		onPage = make(map[string]*entry, len(p.Items))
-		run    = &b.w.fence.Run
+		people []*folded
+		onPage = make(map[string]*folded, len(p.Items))
 		sweeps = b.w.fence.People.Enum != "" && !b.w.fence.People.Fresh
 	)
 	for _, it := range p.Items {
-		run.Seen++
+		b.w.fence.Run.Seen++
 		if sweeps && it.Removed == "" {
 			b.seen = append(b.seen, it.ID)
 		}
-		e := onPage[it.ID]
-		if e == nil {
-			e = b.entries[it.ID]
+		f := onPage[it.ID]
+		if f == nil {
+			f = b.start(it.ID, stored)
 		}
-		var current *directory.Record
-		switch r, isStored := stored[it.ID]; {
-		case e != nil:
-			current = &e.next
-		case isStored:
-			current = &r
+		current := f.prior
+		if f.next.ID != "" {
+			current = &f.next
 		}
-		if it.Removed != "" && (current == nil || !current.Active()) {
+		switch {
+		case it.Removed == "":
+			f.next = directory.Merge(current, it)
+			f.hasManager = f.hasManager || it.HasManager
+		case current == nil || !current.Active():
 			continue // never stored, or archived already
-		}
-		if e == nil {
-			e = &entry{prior: current}
-		}
-		if it.Removed == "" {
-			e.next = directory.Merge(current, it)
-			e.hasManager = e.hasManager || it.HasManager
-		} else {
-			e.next = *current
-			e.next.Pending = it.Removed
+		default:
+			f.next = *current
+			f.next.Pending = it.Removed
 		}
 		if onPage[it.ID] == nil {
-			onPage[it.ID] = e
-			folded = append(folded, e)
+			onPage[it.ID] = f
+			people = append(people, f)
 		}
 	}
-	return folded, nil
+	return people, nil
+}
+
+// start is a person before a page: as the batch has them, else as stored.
+func (b *batcher) start(id string, stored map[string]directory.Record) *folded {
+	if e := b.entries[id]; e != nil {
+		return &folded{entry: *e, in: e}
+	}
+	f := &folded{}
+	if r, ok := stored[id]; ok {
+		f.prior = &r
+	}
+	return f
 }
 
 // stored reads the page's people as they are stored, those apart who are in
@@ -136,38 +162,44 @@ func (b *batcher) stored(ctx context.Context, p directory.Page) (map[string]dire
 
 // add takes one person's next state into the batch, committing first if there
 // is no room.
-func (b *batcher) add(ctx context.Context, e *entry) error {
-	if !e.queued && e.settled() {
+func (b *batcher) add(ctx context.Context, f *folded) error {
+	size := 2 * directory.Size(&f.next.Person) // the record, and its change
+	more := f.rows()
+	if f.in != nil && f.in.queued {
+		more -= f.in.rows()
+	} else if f.settled() {
 		b.w.fence.Run.Unchanged++
 		return nil
 	}
-	size := 2 * directory.Size(&e.next.Person) // the record, and its change
-	if !e.queued && (b.rows+e.maxRows() > directory.MaxRows || b.bytes+size > maxBatchBytes || b.bytes/2+size/2 > maxChangeBytes) {
+	if b.rows+more > directory.MaxRows || b.bytes+size > maxBatchBytes || (b.bytes+size)/2 > maxChangeBytes {
 		if err := b.flush(ctx); err != nil {
 			return err
 		}
+		more = f.rows()
+	}
+	e := f.in
+	switch {
+	case e == nil:
+		e = &f.entry
+	case !e.queued: // committed meanwhile: that is what is stored now
+		f.prior = e.prior
+		e.next, e.hasManager = f.next, f.hasManager
+		more = e.rows()
+	default:
+		e.next, e.hasManager = f.next, f.hasManager
 	}
 	b.bytes += size
+	b.rows += more
 	if !e.queued {
 		e.queued = true
 		b.order = append(b.order, e)
 		b.entries[e.next.ID] = e
-		b.rows += e.maxRows()
 	}
 	if len(b.seen) >= maxSeen {
 		return b.flush(ctx)
 	}
 	return nil
 }
-
-// settled reports whether the stored record needs no write.
-func (e *entry) settled() bool {
-	return e.prior != nil && e.prior.Pending == e.next.Pending && directory.Compare(e.prior, &e.next) == nil
-}
-
-// maxRows is how many rows the entry can take, whatever later pages say of
-// the person: the record, and one for a removal that waits or waits no more.
-func (e *entry) maxRows() int { return 2 }
 
 // flush commits what there is, if there is anything.
 func (b *batcher) flush(ctx context.Context) error {

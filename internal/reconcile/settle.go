@@ -80,9 +80,9 @@ func (w *worker) confirm(ctx context.Context, b *batcher, missing []directory.Re
 		if exists[r.ID] {
 			continue
 		}
-		e := &entry{prior: &r, next: r}
-		e.next.Pending = directory.Missing
-		if err := b.add(ctx, e); err != nil {
+		f := &folded{entry: entry{prior: &r, next: r}}
+		f.next.Pending = directory.Missing
+		if err := b.add(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -126,9 +126,9 @@ func (w *worker) settle(ctx context.Context) error {
 			if !ok || r.Pending == "" {
 				continue // cannot be: the two rows are written together
 			}
-			e := &entry{prior: &r, next: r}
-			e.next.Archived, e.next.Reason, e.next.Pending = w.Now().UTC(), r.Pending, ""
-			if err := b.add(ctx, e); err != nil {
+			f := &folded{entry: entry{prior: &r, next: r}}
+			f.next.Archived, f.next.Reason, f.next.Pending = w.Now().UTC(), r.Pending, ""
+			if err := b.add(ctx, f); err != nil {
 				return err
 			}
 		}

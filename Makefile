@@ -1,0 +1,107 @@
+# Rollcall's commands. `make` lists them.
+#
+# Two sets of build flags, so that nothing is compiled thrice: this plain one,
+# which the staged binary, vet and staticcheck share, and the race tests' own.
+export CGO_ENABLED := 0
+
+DIST       ?= dist
+ARCH       ?= amd64
+RUNS       ?= 50
+FUZZTIME   ?= 30s
+GO_DIRS    := functions handler internal
+BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrome headless_shell chromium-headless-shell
+
+# The binary tells its commit, except where git refuses to (another user's
+# checkout, an unpacked archive): go build would fail there.
+BUILD = go build -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+.DEFAULT_GOAL := help
+.PHONY: help test check dist sandbox demo crash fuzz deps browser tools ready clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+test: tools ## everything that must be green before a commit, in CI too
+	@$(MAKE) --no-print-directory -j2 --output-sync deps ready
+	ROLLCALL_REQUIRE_NODE=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
+
+# What Go compiles while npm and apt download.
+ready: check
+	@$(MAKE) --no-print-directory dist
+
+check: ## formatting, vet, staticcheck, go.mod
+	@unformatted=$$(gofmt -l $(GO_DIRS)) && test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+# The host looks for function.json only in the first-level folders of the
+# package's root. Modes are set: what unpacks a deployment may keep them.
+dist: ## stage the package that the Functions host runs, in dist/
+	@test ! -d "$(DIST)" || test -f "$(DIST)/host.json" || rmdir "$(DIST)" || { echo "make dist: $(DIST) is no staged package; not emptied" >&2; exit 1; }
+	@rm -rf "$(DIST)"
+	@install -d -m 0755 "$(DIST)"
+	@install -m 0644 host.json "$(DIST)/host.json"
+	@for f in functions/*/function.json; do \
+		d="$(DIST)/$$(basename "$$(dirname "$$f")")" && install -d -m 0755 "$$d" && install -m 0644 "$$f" "$$d/function.json" || exit 1; \
+	done
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -ldflags="-s -w" -o "$(DIST)/handler" ./handler
+	@chmod 0755 "$(DIST)/handler"
+
+sandbox: build/sandbox ## run everything on this machine, and print where it is
+	@exec build/sandbox -dist "$(DIST)"
+
+demo: build/sandbox ## tell the whole story without a keyboard, checking every figure
+	@exec build/sandbox -dist "$(DIST)" demo
+
+.PHONY: build/sandbox
+build/sandbox: tools node_modules/.package-lock.json dist
+	@$(BUILD) -o $@ ./internal/sandbox/cmd/sandbox
+
+crash: tools node_modules/.package-lock.json dist ## kill the real binary RUNS=50 times more, at random
+	ROLLCALL_CRASH_RUNS=$(RUNS) go test -count=1 -timeout 60m -run 'TestCrash' -v ./internal/sandbox/proof
+
+fuzz: ## run every fuzzer for FUZZTIME=30s
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' $(GO_DIRS) | xargs -n1 dirname | sort -u); do \
+		names=$$(go test -list '^Fuzz' "./$$dir") || { echo "$$names" >&2; exit 1; }; \
+		for f in $$(echo "$$names" | grep '^Fuzz'); do \
+			echo "$$dir: $$f"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "./$$dir" || exit 1; \
+		done; \
+	done
+
+deps: node_modules/.package-lock.json browser ## what is not Go: Azurite, the second Service Bus client, a browser
+
+# npm writes this file last, so that an install that broke off is repeated.
+# No package here needs its install script.
+node_modules/.package-lock.json: package-lock.json
+	npm ci --ignore-scripts
+	@touch $@
+
+browser:
+	@for b in $(BROWSERS); do command -v $$b >/dev/null 2>&1 && exit 0; done; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1; then \
+		install="apt-get install -y --no-install-recommends chromium"; export DEBIAN_FRONTEND=noninteractive; \
+		out=$$($$install 2>&1) || out=$$(apt-get update 2>&1 && $$install 2>&1) || { echo "$$out" >&2; exit 1; }; \
+	else \
+		echo "No browser was found. Install one, such as Debian's package chromium; one of these must be on the PATH: $(BROWSERS)" >&2; exit 1; \
+	fi
+
+tools:
+	@missing=; \
+	need() { command -v "$$1" >/dev/null 2>&1 || { missing=1; echo "$$1 is missing: $$2" >&2; }; }; \
+	need go "install Go $$(awk '$$1 == "go" { print $$2 }' go.mod) or newer, https://go.dev/dl/"; \
+	need git "Debian's package git"; \
+	need npm "it comes with Node.js, https://nodejs.org/"; \
+	need node "install Node.js 20 or newer, https://nodejs.org/"; \
+	if command -v go >/dev/null 2>&1; then \
+		need "$$(CGO_ENABLED=1 go env CC | awk '{ print $$1 }')" "the race detector needs a C compiler, such as Debian's package gcc with libc6-dev"; \
+	fi; \
+	if command -v node >/dev/null 2>&1; then \
+		major=$$(node --version | sed 's/^v//; s/\..*//'); \
+		test "$$major" -ge 20 || { missing=1; echo "node is version $$major: 20 or newer is needed, https://nodejs.org/" >&2; }; \
+	fi; \
+	test -z "$$missing"
+
+clean: ## remove what was built; node_modules stays
+	rm -rf dist build

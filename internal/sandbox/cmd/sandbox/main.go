@@ -1,0 +1,110 @@
+// Command sandbox runs Rollcall on this machine against a loopback Microsoft.
+//
+//	sandbox        starts everything with three customers and prints where it is
+//	sandbox demo   tells the whole story by itself and checks every figure
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"rollcall/internal/sandbox"
+	"rollcall/internal/sandbox/microsoft"
+)
+
+func main() {
+	var o sandbox.Options
+	flag.StringVar(&o.Dist, "dist", "dist", "folder of the staged package (make dist)")
+	flag.StringVar(&o.NodeModules, "node-modules", "node_modules", "folder with azurite (npm ci)")
+	flag.StringVar(&o.Addr, "addr", "127.0.0.1:7443", "where to reach the app")
+	people := flag.Int("people", 1000, "people in the largest of the three tenants")
+	logFile := flag.String("log", "", "file for the logs of host and handler; default: standard error, and none in the demo")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := start(ctx, o, *people, *logFile, flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
+		os.Exit(1)
+	}
+}
+
+func start(ctx context.Context, o sandbox.Options, people int, logFile, command string) error {
+	o.Seed = 1
+	o.Log = io.Discard
+	if command == "" {
+		o.Log = os.Stderr
+	}
+	if logFile != "" {
+		f, err := os.Create(logFile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		w := bufio.NewWriter(f)
+		defer func() { _ = w.Flush() }()
+		o.Log = w
+	}
+	switch command {
+	case "":
+		return serve(ctx, o, people)
+	case "demo":
+		return demo(ctx, os.Stdout, o, people)
+	default:
+		return fmt.Errorf("unknown command %q: want demo, or nothing", command)
+	}
+}
+
+// customers are the three tenants of the sandbox.
+func customers(people int) []microsoft.TenantSpec {
+	return []microsoft.TenantSpec{
+		{Name: "Contoso", Domain: "contoso.example", People: people},
+		{Name: "Fabrikam & Söhne", Domain: "fabrikam.example", People: max(people/4, 1)},
+		{Name: "Tailspin Toys", Domain: "tailspin.example", People: max(people/50, 1)},
+	}
+}
+
+// serve runs the sandbox until ctx ends.
+func serve(ctx context.Context, o sandbox.Options, people int) error {
+	o.Timers = true
+	o.ConsentDelay = 3 * time.Second
+	s, err := sandbox.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nRollcall runs.\n\n  app            %s\n  function key   %s\n  root CA        %s\n  control API    %s   (docs/sandbox.md)\n\nInvitations: open a link in a browser, or consent by hand with curl.\n\n",
+		s.PublicURL, s.FunctionKey, s.RootFile, s.Microsoft.ControlURL())
+	for _, spec := range customers(people) {
+		t, err := s.Microsoft.NewTenant(spec)
+		if err == nil {
+			var inv sandbox.Invitation
+			inv, err = s.Invite(ctx, t.ID, spec.Name)
+			fmt.Printf("  %-17s tenant %s, %d people\n  %-17s connection %s\n  %-17s %s\n\n", spec.Name, t.ID, t.Directory.Len(), "", inv.ID, "", inv.Link)
+		}
+		if err != nil {
+			return closed(s, err)
+		}
+	}
+	fmt.Printf("For example:\n\n  curl --cacert %s -H 'x-functions-key: %s' %s/v1/connections\n\nCtrl-C stops everything.\n", s.RootFile, s.FunctionKey, s.PublicURL)
+	select {
+	case <-ctx.Done():
+		return s.Close()
+	case <-s.Host.Done():
+		return closed(s, fmt.Errorf("the Functions host stopped: %w", s.Host.Err()))
+	}
+}
+
+// closed closes the sandbox after a failure.
+func closed(s *sandbox.Sandbox, err error) error {
+	if cerr := s.Close(); cerr != nil {
+		return fmt.Errorf("%w; %w", err, cerr)
+	}
+	return err
+}

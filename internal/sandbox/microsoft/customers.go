@@ -1,0 +1,121 @@
+package microsoft
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"rollcall/internal/sandbox/microsoft/fault"
+	"rollcall/internal/sandbox/microsoft/tenant"
+)
+
+// NewTenant adds a tenant. Without a seed of its own it gets the next one of
+// the server's, so that tenants differ and yet repeat from start to start.
+func (s *Server) NewTenant(spec TenantSpec) (*tenant.Tenant, error) {
+	s.mu.Lock()
+	s.nextSeed++
+	if spec.Seed == 0 {
+		spec.Seed = s.nextSeed
+	}
+	s.mu.Unlock()
+	t, err := tenant.New(spec, s.opt.Now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tenants.Add(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// AddTenant is [Server.NewTenant] for specs that are known to be good; it
+// returns nil for one that is not.
+func (s *Server) AddTenant(spec TenantSpec) *tenant.Tenant {
+	t, err := s.NewTenant(spec)
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
+// Tenant finds a tenant by ID, or nil.
+func (s *Server) Tenant(id string) *tenant.Tenant { return s.tenants.Get(id) }
+
+// Tenants lists the tenants in the order in which they were added.
+func (s *Server) Tenants() []*tenant.Tenant { return s.tenants.All() }
+
+// Consent grants the app its permissions (or just the given ones) in a
+// tenant, as an administrator would, after the delay that consent has now.
+func (s *Server) Consent(tenantID string, permissions ...string) error {
+	t := s.tenants.Get(tenantID)
+	if t == nil {
+		return fmt.Errorf("microsoft: consent: tenant %s: %w", tenantID, tenant.ErrNotFound)
+	}
+	if len(permissions) == 0 {
+		permissions = s.opt.Permissions
+	}
+	t.Consent(s.opt.AppID, permissions, s.consentDelay())
+	return nil
+}
+
+// Revoke deletes the app from a tenant: the token endpoint answers
+// AADSTS700016 until it is consented again.
+func (s *Server) Revoke(tenantID string) {
+	if t := s.tenants.Get(tenantID); t != nil {
+		t.Revoke(s.opt.AppID)
+	}
+}
+
+// DisableApp switches the app off in a tenant: AADSTS7000112.
+func (s *Server) DisableApp(tenantID string) { s.switchApp(tenantID, true) }
+
+// EnableApp switches it on again.
+func (s *Server) EnableApp(tenantID string) { s.switchApp(tenantID, false) }
+
+func (s *Server) switchApp(tenantID string, off bool) {
+	if t := s.tenants.Get(tenantID); t != nil {
+		t.Disable(s.opt.AppID, off)
+	}
+}
+
+// RemoveRole takes one permission back; tokens that were issued keep it.
+func (s *Server) RemoveRole(tenantID, role string) {
+	if t := s.tenants.Get(tenantID); t != nil {
+		t.RemoveRole(s.opt.AppID, role)
+	}
+}
+
+func (s *Server) consentDelay() time.Duration { return time.Duration(s.delay.Load()) }
+
+// SetConsentDelay says how long later consents take to spread.
+func (s *Server) SetConsentDelay(d time.Duration) { s.delay.Store(int64(d)) }
+
+// SetDelayHook replaces the waiting of slow answers, such as by a virtual
+// clock. The hook must return when its context ends.
+func (s *Server) SetDelayHook(hook func(context.Context, time.Duration)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = hook
+}
+
+func (s *Server) sleep(ctx context.Context, d time.Duration) {
+	s.mu.Lock()
+	hook := s.hook
+	s.mu.Unlock()
+	hook(ctx, d)
+}
+
+// AddFault arms a fault and returns its ID.
+func (s *Server) AddFault(f fault.Fault) (id int, err error) { return s.faults.Add(f) }
+
+// Fired is how often a fault took effect, even after it was cleared or spent.
+func (s *Server) Fired(id int) int { return s.faults.Fired(id) }
+
+// ClearFault disarms a fault.
+func (s *Server) ClearFault(id int) { s.faults.Clear(id) }
+
+// ClearFaults disarms every fault.
+func (s *Server) ClearFaults() { s.faults.ClearAll() }
+
+// Faults lists the armed faults.
+func (s *Server) Faults() []fault.Status { return s.faults.List() }

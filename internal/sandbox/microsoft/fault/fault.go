@@ -1,0 +1,282 @@
+// Package fault makes the Microsoft stand-in misbehave on demand. A fault
+// counts only the times that it really took effect, so a test can assert that
+// it did.
+package fault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind is what goes wrong.
+type Kind string
+
+// The kinds of faults.
+const (
+	// Instead of an answer, on any path.
+	Throttle  Kind = "throttle"  // 429; RetryAfter and Scope as given
+	Error     Kind = "error"     // Status 500, 502 (HTML), 503 or 504; RetryAfter as given
+	Forbidden Kind = "forbidden" // 403 Authorization_RequestDenied
+
+	// Instead of an answer to a delta request that carries a token. All
+	// delta tokens of the tenant are forgotten.
+	Resync  Kind = "resync"  // 410 resyncRequired with Location
+	Expired Kind = "expired" // 400 syncStateNotFound
+
+	// With an answer.
+	Cut        Kind = "cut"        // Content-Length promises more than comes before the connection closes
+	CutChunked Kind = "cutChunked" // likewise, without Content-Length
+	Slow       Kind = "slow"       // waits Delay first
+
+	// In a delta page.
+	Empty     Kind = "empty"     // no items, but a nextLink
+	Replay    Kind = "replay"    // up to ten items of earlier pages come again
+	Duplicate Kind = "duplicate" // an item comes twice, first with an old display name
+	Flap      Kind = "flap"      // a present person is removed and, later on the page, restored
+	Permute   Kind = "permute"   // the items in reverse order
+
+	// At the token endpoint.
+	AADSTS  Kind = "aadsts"  // refused with Code
+	NoRoles Kind = "noRoles" // a token without any role
+)
+
+var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, AADSTS, NoRoles}
+
+// Paths are the kinds of requests that faults and counters distinguish.
+const (
+	Organization = "organization"
+	Users        = "users"
+	UsersCount   = "users.count"
+	User         = "user"
+	UsersDelta   = "users.delta"
+	ByIDs        = "directoryObjects.getByIds"
+	Token        = "token"    // app tokens and code redemption
+	Identity     = "identity" // managed identity endpoint; the tenant is the vendor's
+)
+
+// Paths lists every path kind.
+var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs, Token, Identity}
+
+// Fault is one armed misbehavior.
+type Fault struct {
+	Tenant string `json:"tenant"` // empty: every tenant
+	Path   string `json:"path"`   // empty: every Graph path (for AADSTS and NoRoles: token)
+	Kind   Kind   `json:"kind"`
+	Skip   int    `json:"skip"`  // let this many matching requests through first
+	Count  int    `json:"count"` // times to fire; 0: until cleared
+
+	Status     int           `json:"status"`     // of Error
+	RetryAfter string        `json:"retryAfter"` // header value, or "date:30s" for an HTTP date that far ahead; empty: no header
+	Scope      string        `json:"scope"`      // x-ms-throttle-scope; empty: Tenant_Application/…; "none": no header
+	Code       int           `json:"code"`       // of AADSTS, such as 7000229
+	Delay      time.Duration `json:"delay"`      // of Slow; in JSON as in "1.5s"
+}
+
+// plain is Fault without its methods; in JSON a delay is a text.
+type plain Fault
+
+type readable struct {
+	*plain
+	Delay string `json:"delay,omitempty"`
+}
+
+// MarshalJSON writes the delay as Go does, such as "1.5s".
+func (f Fault) MarshalJSON() ([]byte, error) {
+	r := readable{plain: (*plain)(&f)}
+	if f.Delay != 0 {
+		r.Delay = f.Delay.String()
+	}
+	return json.Marshal(r)
+}
+
+// UnmarshalJSON reads the delay as Go does and refuses unknown members.
+func (f *Fault) UnmarshalJSON(b []byte) error {
+	r := readable{plain: (*plain)(f)}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode(&r)
+	if err == nil && r.Delay != "" {
+		f.Delay, err = time.ParseDuration(r.Delay)
+	}
+	return err
+}
+
+// Status is an armed fault and how often it fired.
+type Status struct {
+	ID    int   `json:"id"`
+	Fired int   `json:"fired"`
+	Fault Fault `json:"fault"`
+}
+
+// ErrInvalid is wrapped when a fault makes no sense; ErrFull when too many are
+// armed.
+var (
+	ErrInvalid = errors.New("invalid fault")
+	ErrFull    = errors.New("too many faults")
+)
+
+// limit bounds the armed faults, since each request looks at all of them.
+const limit = 1000
+
+// Check says what is wrong with a fault, if anything.
+func (f Fault) Check() error {
+	switch {
+	case !slices.Contains(kinds, f.Kind):
+		return fmt.Errorf("%w: kind %q: want one of %v", ErrInvalid, f.Kind, kinds)
+	case f.Path != "" && !slices.Contains(Paths, f.Path):
+		return fmt.Errorf("%w: path %q: want one of %v or none", ErrInvalid, f.Path, Paths)
+	case f.Kind == Error && !slices.Contains([]int{500, 502, 503, 504}, f.Status):
+		return fmt.Errorf("%w: status %d: want 500, 502, 503 or 504", ErrInvalid, f.Status)
+	case f.Kind == AADSTS && (f.Code < 10000 || f.Code > 99999999):
+		return fmt.Errorf("%w: code %d: want an AADSTS number", ErrInvalid, f.Code)
+	case f.Kind == Slow && (f.Delay <= 0 || f.Delay > time.Hour):
+		return fmt.Errorf("%w: delay %s: want up to an hour", ErrInvalid, f.Delay)
+	case f.Skip < 0 || f.Count < 0:
+		return fmt.Errorf("%w: skip and count must not be negative", ErrInvalid)
+	}
+	return nil
+}
+
+// RetryAfterHeader is the header value at the given time.
+func (f Fault) RetryAfterHeader(now time.Time) string {
+	if len(f.RetryAfter) > 5 && f.RetryAfter[:5] == "date:" {
+		if d, err := time.ParseDuration(f.RetryAfter[5:]); err == nil {
+			return now.Add(d).UTC().Format(http.TimeFormat)
+		}
+	}
+	return f.RetryAfter
+}
+
+// covers says whether the fault is meant for the request.
+func (f Fault) covers(tenant, path string) bool {
+	if f.Tenant != "" && f.Tenant != tenant {
+		return false
+	}
+	switch {
+	case f.Path != "":
+		return f.Path == path
+	case f.Kind == AADSTS || f.Kind == NoRoles:
+		return path == Token
+	}
+	return path != Token && path != Identity
+}
+
+// Set holds the armed faults. The zero value is ready.
+type Set struct {
+	mu    sync.Mutex
+	last  int
+	armed []*entry
+	spent map[int]int // fired counts of faults that are done or cleared
+}
+
+type entry struct {
+	id, seen, fired int
+	Fault
+}
+
+// Add arms a fault and returns its ID.
+func (s *Set) Add(f Fault) (id int, err error) {
+	if err := f.Check(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.armed) >= limit {
+		return 0, fmt.Errorf("%w: %d armed", ErrFull, limit)
+	}
+	s.last++
+	s.armed = append(s.armed, &entry{id: s.last, Fault: f})
+	return s.last, nil
+}
+
+// Take fires the first armed fault of a kind that covers the request, if
+// there is one. The caller must then make it happen: it asks only where the
+// fault can take effect.
+func (s *Set) Take(tenant, path string, of ...Kind) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, e := range s.armed {
+		if !slices.Contains(of, e.Kind) || !e.covers(tenant, path) {
+			continue
+		}
+		if e.seen++; e.seen <= e.Skip {
+			continue
+		}
+		e.fired++
+		if e.Count > 0 && e.fired >= e.Count {
+			s.retire(i)
+		}
+		return e.Fault, true
+	}
+	return Fault{}, false
+}
+
+// retire disarms the i-th fault but keeps its count.
+func (s *Set) retire(i int) {
+	if s.spent == nil {
+		s.spent = map[int]int{}
+	}
+	s.spent[s.armed[i].id] = s.armed[i].fired
+	s.armed = slices.Delete(s.armed, i, i+1)
+}
+
+// Clear disarms a fault and says whether it was armed. Its count stays.
+func (s *Set) Clear(id int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.armed, func(e *entry) bool { return e.id == id })
+	if i < 0 {
+		return false
+	}
+	s.retire(i)
+	return true
+}
+
+// ClearAll disarms every fault.
+func (s *Set) ClearAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.armed) > 0 {
+		s.retire(0)
+	}
+}
+
+// Fired is how often a fault took effect, even after it was cleared or spent.
+func (s *Set) Fired(id int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.armed {
+		if e.id == id {
+			return e.fired
+		}
+	}
+	return s.spent[id]
+}
+
+// List is the armed faults in the order in which they were added.
+func (s *Set) List() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Status, 0, len(s.armed))
+	for _, e := range s.armed {
+		out = append(out, Status{ID: e.id, Fired: e.fired, Fault: e.Fault})
+	}
+	return out
+}
+
+// Spent is the fired counts of the faults that are done or cleared, by ID.
+func (s *Set) Spent() map[int]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[int]int, len(s.spent))
+	for id, n := range s.spent {
+		out[id] = n
+	}
+	return out
+}

@@ -1,0 +1,175 @@
+package tablestore
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// kind is what a request does.
+type kind int
+
+const (
+	otherRead kind = iota // point reads, table lists, service properties
+	queryEntities
+	createTable
+	deleteTable
+	writeEntity
+	transaction
+)
+
+// request is one request, understood and found within the service's limits.
+type request struct {
+	kind  kind
+	table string
+	ops   []operation // what it does to entities
+}
+
+func (q *request) write() bool { return q.kind >= createTable }
+
+// operation is one write of one entity, alone or within a transaction.
+type operation struct {
+	table     string
+	partition string
+	row       string
+}
+
+// resource is the addressed thing: /account/table(PartitionKey='…',RowKey='…').
+type resource struct {
+	table          string
+	partition, row string
+	keyed          bool
+}
+
+// parseResource reads the decoded path of a request.
+func parseResource(path string) (resource, *storageError) {
+	path = strings.TrimPrefix(path, "/"+account)
+	path = strings.TrimPrefix(path, "/")
+	table, rest, ok := strings.Cut(path, "(")
+	r := resource{table: table}
+	if !ok || rest == ")" {
+		return r, nil
+	}
+	r.keyed = true
+	malformed := bad("InvalidInput", "Bad Request - Error in query syntax.")
+	if table == "Tables" {
+		if r.table, rest, ok = quoted(rest); !ok || rest != ")" {
+			return r, malformed
+		}
+		return r, nil
+	}
+	if rest, ok = strings.CutPrefix(rest, "PartitionKey="); !ok {
+		return r, malformed
+	}
+	if r.partition, rest, ok = quoted(rest); !ok {
+		return r, malformed
+	}
+	if rest, ok = strings.CutPrefix(rest, ",RowKey="); !ok {
+		return r, malformed
+	}
+	if r.row, rest, ok = quoted(rest); !ok || rest != ")" {
+		return r, malformed
+	}
+	return r, nil
+}
+
+// quoted reads an OData string literal, in which a quote is doubled, and
+// returns what follows it.
+func quoted(s string) (value, rest string, ok bool) {
+	if !strings.HasPrefix(s, "'") {
+		return "", s, false
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		if s[i] != '\'' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '\'' {
+			b.WriteByte('\'')
+			i++
+			continue
+		}
+		return b.String(), s[i+1:], true
+	}
+	return "", s, false
+}
+
+// parseRequest understands a request, or says how the service would refuse it.
+func parseRequest(r *http.Request, body []byte) (*request, *storageError) {
+	method := r.Method
+	if m := r.Header.Get("X-HTTP-Method"); m != "" && method == http.MethodPost {
+		method = m
+	}
+	if !strings.HasPrefix(r.URL.Path, "/"+account) {
+		return nil, &storageError{http.StatusNotFound, "ResourceNotFound", "The specified resource does not exist.", false}
+	}
+	path := strings.Trim(strings.TrimPrefix(r.URL.Path, "/"+account), "/")
+	if path == "$batch" && method == http.MethodPost {
+		return parseTransaction(r.Header.Get("Content-Type"), body)
+	}
+	res, refused := parseResource(r.URL.Path)
+	if refused != nil {
+		return nil, refused
+	}
+	switch {
+	case path == "Tables" && method == http.MethodPost:
+		return &request{kind: createTable, table: tableName(body)}, nil
+	case strings.HasPrefix(path, "Tables(") && method == http.MethodDelete:
+		return &request{kind: deleteTable, table: res.table}, nil
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		q := &request{table: res.table}
+		if !res.keyed && path != "" && path != "Tables" && !r.URL.Query().Has("comp") && !r.URL.Query().Has("restype") {
+			q.kind = queryEntities
+		}
+		return q, checkQuery(r.URL.Query())
+	case http.MethodPost, http.MethodPut, http.MethodPatch, "MERGE", http.MethodDelete:
+		if r.URL.Query().Has("comp") { // account properties and access policies: no entity
+			return &request{table: res.table}, nil
+		}
+		op, err := checkOperation(method, res, body)
+		if err != nil {
+			return nil, err
+		}
+		return &request{kind: writeEntity, table: op.table, ops: []operation{op}}, nil
+	default:
+		return &request{table: res.table}, nil
+	}
+}
+
+// emptyMark starts a continuation token that the proxy made up; what follows
+// it is the store's own token, or nothing for the first page.
+const emptyMark = "sandbox-empty-page!"
+
+// continuation returns an empty page to answer with, or else the request URI
+// to forward. It keeps no state: the real token travels within the made-up one.
+func continuation(u *url.URL, empty bool) (page *answer, target string) {
+	v := u.Query()
+	pk, rk := v.Get("NextPartitionKey"), v.Get("NextRowKey")
+	orig, marked := strings.CutPrefix(pk, emptyMark)
+	switch {
+	case marked:
+		v.Del("NextPartitionKey")
+		if orig != "" {
+			v.Set("NextPartitionKey", orig)
+		}
+		if rk == emptyMark {
+			v.Del("NextRowKey")
+		}
+		out := *u
+		out.RawQuery = strings.ReplaceAll(v.Encode(), "+", "%20")
+		return nil, out.RequestURI()
+	case !empty:
+		return nil, u.RequestURI()
+	}
+	if rk == "" {
+		rk = emptyMark // the service sends both or neither
+	}
+	return &answer{http.StatusOK, http.Header{
+		"Content-Type":                       {"application/json;odata=minimalmetadata;streaming=true;charset=utf-8"},
+		"X-Ms-Continuation-Nextpartitionkey": {emptyMark + pk},
+		"X-Ms-Continuation-Nextrowkey":       {rk},
+	}, []byte(`{"odata.metadata":"$metadata#entities","value":[]}`)}, ""
+}

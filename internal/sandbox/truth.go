@@ -1,0 +1,210 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"rollcall/internal/sandbox/microsoft/tenant"
+)
+
+// Person is what the vendor's product sees of one person: the JSON of the
+// machine API, with archived people apart.
+type Person struct {
+	Properties map[string]any
+	Active     bool
+	// Change is the number of the person's newest change.
+	Change int64
+}
+
+// own are the members of a person that are ours and not Microsoft's.
+var own = []string{"id", "active", "archivedAt", "reason", "createdAt", "lastChange"}
+
+// People reads everybody stored of a connection, page by page.
+func (s *Sandbox) People(ctx context.Context, connection string) (map[string]Person, error) {
+	out := make(map[string]Person)
+	for token := ""; ; {
+		var page struct {
+			People       []map[string]any `json:"people"`
+			Continuation string           `json:"continuation"`
+		}
+		path := "/v1/connections/" + connection + "/people?limit=1000"
+		if token != "" {
+			path += "&continuation=" + url.QueryEscape(token)
+		}
+		if _, err := s.Call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return nil, err
+		}
+		for _, m := range page.People {
+			id, _ := m["id"].(string)
+			p := Person{Properties: m}
+			p.Active, _ = m["active"].(bool)
+			last, _ := m["lastChange"].(float64)
+			p.Change = int64(last)
+			for _, k := range own {
+				delete(m, k)
+			}
+			if _, twice := out[id]; twice {
+				return nil, fmt.Errorf("sandbox: person %s is listed twice", id)
+			}
+			out[id] = p
+		}
+		if token = page.Continuation; token == "" {
+			return out, nil
+		}
+	}
+}
+
+// Change is one entry of the feed.
+type Change struct {
+	Number int64          `json:"number"`
+	Type   string         `json:"type"`
+	ID     string         `json:"id"`
+	Run    string         `json:"run"`
+	Set    map[string]any `json:"set"`
+}
+
+// Changes reads the whole feed of a connection after a number.
+func (s *Sandbox) Changes(ctx context.Context, connection string, after int64) ([]Change, error) {
+	var out []Change
+	for {
+		var page struct {
+			Changes []Change `json:"changes"`
+			Last    int64    `json:"last"`
+			More    bool     `json:"more"`
+		}
+		path := "/v1/connections/" + connection + "/changes?limit=1000&after=" + strconv.FormatInt(after, 10)
+		if _, err := s.Call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return nil, err
+		}
+		out = append(out, page.Changes...)
+		after = page.Last
+		if !page.More {
+			return out, nil
+		}
+	}
+}
+
+// Replay applies a feed to nothing, as a reader of it would. It fails if the
+// numbers have a gap, or a change does not fit what came before.
+func Replay(changes []Change) (map[string]Person, error) {
+	state := make(map[string]Person)
+	for i, c := range changes {
+		if c.Number != int64(i)+1 {
+			return nil, fmt.Errorf("sandbox: change %d comes as number %d", c.Number, i+1)
+		}
+		p, known := state[c.ID]
+		if known == (c.Type == "person.created") {
+			return nil, fmt.Errorf("sandbox: change %d: %s of a person who is known: %v", c.Number, c.Type, known)
+		}
+		switch c.Type {
+		case "person.created", "person.reactivated":
+			if p.Active {
+				return nil, fmt.Errorf("sandbox: change %d: %s of an active person", c.Number, c.Type)
+			}
+			p.Active = true
+		case "person.archived":
+			if !p.Active {
+				return nil, fmt.Errorf("sandbox: change %d: an archived person is archived", c.Number)
+			}
+			p.Active = false
+		case "person.updated":
+			if len(c.Set) == 0 {
+				return nil, fmt.Errorf("sandbox: change %d: an update of nothing", c.Number)
+			}
+		default:
+			return nil, fmt.Errorf("sandbox: change %d of type %q", c.Number, c.Type)
+		}
+		if p.Properties == nil {
+			p.Properties = make(map[string]any)
+		}
+		for k, v := range c.Set {
+			if v == nil {
+				delete(p.Properties, k)
+			} else {
+				p.Properties[k] = v
+			}
+		}
+		p.Change = c.Number
+		state[c.ID] = p
+	}
+	return state, nil
+}
+
+// Truth is what the product should see of a tenant's present people, made
+// from the stand-in's directory without any code of the handler.
+func Truth(people []tenant.Person) map[string]map[string]any {
+	out := make(map[string]map[string]any, len(people))
+	for _, p := range people {
+		b, _ := json.Marshal(p) // strings, lists and booleans: cannot fail
+		var m map[string]any
+		_ = json.Unmarshal(b, &m)
+		delete(m, "id")
+		var skus []any
+		for _, l := range p.AssignedLicenses {
+			skus = append(skus, l.SkuID)
+		}
+		m["assignedLicenses"] = skus
+		for k, v := range m {
+			switch v := v.(type) {
+			case string:
+				if v == "" {
+					delete(m, k)
+				}
+			case []any:
+				if m[k] = sorted(v); len(v) == 0 {
+					delete(m, k)
+				}
+			case nil:
+				delete(m, k)
+			}
+		}
+		out[p.ID] = m
+	}
+	return out
+}
+
+// sorted orders a list, which means the same in any order, and drops repeats.
+func sorted(l []any) []any {
+	s := slices.Clone(l)
+	slices.SortFunc(s, func(a, b any) int {
+		x, _ := a.(string)
+		y, _ := b.(string)
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	return slices.Compact(s)
+}
+
+// Compare says how what is stored differs from the truth: everybody present
+// must be active with every property equal, everybody else archived.
+func Compare(stored map[string]Person, truth map[string]map[string]any) error {
+	for id, want := range truth {
+		got, ok := stored[id]
+		if !ok {
+			return fmt.Errorf("sandbox: person %s is not stored", id)
+		}
+		if !got.Active {
+			return fmt.Errorf("sandbox: person %s is archived, and present at Microsoft", id)
+		}
+		if !reflect.DeepEqual(got.Properties, want) {
+			return fmt.Errorf("sandbox: person %s is stored as %v, want %v", id, got.Properties, want)
+		}
+	}
+	for id, p := range stored {
+		if _, present := truth[id]; p.Active && !present {
+			return fmt.Errorf("sandbox: person %s is active, and gone at Microsoft", id)
+		}
+	}
+	return nil
+}
