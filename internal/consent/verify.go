@@ -48,7 +48,7 @@ const (
 	// probeTime bounds one try: a token and one Graph call.
 	probeTime = time.Minute
 	// grace is how late a try may be before its message counts as lost.
-	grace = 2 * time.Minute
+	grace = 15 * time.Second
 )
 
 // message is the job that checks the connection's consent once more.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 
 	abstractions "github.com/microsoft/kiota-abstractions-go"
@@ -182,6 +183,64 @@ func decodeIDs(b []byte) ([]string, error) {
 		ids = append(ids, strings.ToLower(v.ID))
 	}
 	return ids, nil
+}
+
+// maxIn is how many values a filter may list with "in". Source: Microsoft
+// Graph documentation, "Advanced query capabilities".
+const maxIn = 15
+
+// Managers returns the manager's ID, empty for none, of those of the users
+// that the tenant holds.
+func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (managers map[string]string, calls int, err error) {
+	defer fault.Wrap(&err, "graph: managers of tenant %s", tenant)
+	cred, err := c.creds.Tenant(tenant)
+	if err != nil {
+		return nil, 0, err
+	}
+	managers = make(map[string]string, len(ids))
+	for chunk := range slices.Chunk(ids, maxIn) {
+		q := url.Values{
+			"$filter": {"id in ('" + strings.Join(chunk, "','") + "')"},
+			"$select": {"id"},
+			"$expand": {"manager($select=id)"},
+			"$top":    {"999"},
+		}
+		calls++
+		b, err := c.send(ctx, cred, abstractions.GET, c.base+"/users?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil)
+		if err != nil {
+			return nil, calls, err
+		}
+		if err := decodeManagers(b, managers); err != nil {
+			return nil, calls, err
+		}
+	}
+	return managers, calls, nil
+}
+
+func decodeManagers(b []byte, into map[string]string) error {
+	var body struct {
+		Value *[]struct {
+			ID      string `json:"id"`
+			Manager *struct {
+				ID string `json:"id"`
+			} `json:"manager"`
+		} `json:"value"`
+		Next string `json:"@odata.nextLink"`
+	}
+	if err := json.Unmarshal(b, &body); err != nil {
+		return fault.New(fault.Unknown, "list of managers: %w", err)
+	}
+	if body.Value == nil || body.Next != "" {
+		return fault.New(fault.Unknown, "list of managers is not whole")
+	}
+	for _, u := range *body.Value {
+		id := ""
+		if u.Manager != nil {
+			id = strings.ToLower(u.Manager.ID)
+		}
+		into[strings.ToLower(u.ID)] = id
+	}
+	return nil
 }
 
 // Probe asks, with a token of this moment, whether the tenant is who it

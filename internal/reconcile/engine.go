@@ -24,6 +24,9 @@ type Graph interface {
 	People(ctx context.Context, tenant, link string) (directory.Page, error)
 	// Existing returns those of at most 1,000 user IDs that the tenant holds.
 	Existing(ctx context.Context, tenant string, ids []string) ([]string, error)
+	// Managers returns the managers' IDs, empty for none, of those of the users
+	// that the tenant holds, and how many calls it took.
+	Managers(ctx context.Context, tenant string, ids []string) (managers map[string]string, calls int, err error)
 }
 
 // State is the fenced state of a connection.

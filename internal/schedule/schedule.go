@@ -140,7 +140,7 @@ func spread(id string, window time.Duration) time.Duration {
 
 // resendAfter is how long a message may be on its way before another call
 // sends it again. Sent twice, it runs once.
-const resendAfter = 15 * time.Second
+const resendAfter = 2 * time.Second
 
 // Manual starts a sync by hand and returns its run. It returns
 // [fault.NotFound] for an unknown connection, [fault.Denied] with code

@@ -86,12 +86,17 @@ type echo struct {
 	Pid         int
 }
 
+// numbering makes the record of one invocation one step.
+var numbering sync.Mutex
+
 func act(w http.ResponseWriter, r *http.Request, f string) {
 	state := os.Getenv("STATE")
 	body, _ := io.ReadAll(r.Body)
+	numbering.Lock()
 	seen, _ := filepath.Glob(filepath.Join(state, f+".*"))
 	rec, _ := json.Marshal(echo{r.Method, r.RequestURI, r.Header, string(body), os.Getpid()})
 	_ = os.WriteFile(filepath.Join(state, fmt.Sprintf("%s.%03d", f, len(seen))), rec, 0o600)
+	numbering.Unlock()
 	script := strings.Split(os.Getenv(strings.ToUpper(f)), ",")
 	json := func(s string) { w.Header().Set("Content-Type", "application/json"); _, _ = io.WriteString(w, s) }
 	switch what := script[min(len(seen), len(script)-1)]; what {

@@ -119,3 +119,7 @@ func (s *Server) ClearFaults() { s.faults.ClearAll() }
 
 // Faults lists the armed faults.
 func (s *Server) Faults() []fault.Status { return s.faults.List() }
+
+// DeleteTenant takes a tenant out, so that another with the same people and
+// accounts can take its place.
+func (s *Server) DeleteTenant(id string) { s.tenants.Delete(id) }

@@ -191,6 +191,14 @@ func (g *Registry) Add(t *Tenant) error {
 	return nil
 }
 
+// Delete takes a tenant out, as if it had never been.
+func (g *Registry) Delete(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.byID, id)
+	g.list = slices.DeleteFunc(g.list, func(t *Tenant) bool { return t.ID == id })
+}
+
 // Get finds a tenant by ID, or nil.
 func (g *Registry) Get(id string) *Tenant {
 	g.mu.RLock()
