@@ -16,12 +16,12 @@ var update = flag.Bool("update", false, "rewrite the generated parts of README.m
 // good is a whole set of settings.
 func good() map[string]string {
 	return map[string]string{
-		"FUNCTIONS_CUSTOMHANDLER_PORT":                  "7071",
-		"PUBLIC_URL":                                    "https://rollcall.example.com/",
-		"LINK_KEYS":                                     "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-		"AZURE_CLIENT_ID":                               "11111111-1111-1111-1111-111111111111",
-		"ENTRA_APP_ID":                                  "AAAAAAAA-2222-2222-2222-222222222222",
-		"TABLES_ENDPOINT":                               "https://account.table.core.windows.net",
+		"FUNCTIONS_CUSTOMHANDLER_PORT": "7071",
+		"PUBLIC_URL":                   "https://rollcall.example.com/",
+		"LINK_KEYS":                    "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"AZURE_CLIENT_ID":              "11111111-1111-1111-1111-111111111111",
+		"ENTRA_APP_ID":                 "AAAAAAAA-2222-2222-2222-222222222222",
+		"TABLES_ENDPOINT":              "https://account.table.core.windows.net",
 		"ServiceBusConnection__fullyQualifiedNamespace": "ns.servicebus.windows.net",
 	}
 }

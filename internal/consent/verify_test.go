@@ -197,9 +197,9 @@ func TestRepair(t *testing.T) {
 		sent   int
 		want   connection.Status
 	}{
-		{"fresh", connection.Consenting, time.Minute, 0, connection.Consenting},
+		{"fresh", connection.Consenting, 14 * time.Second, 0, connection.Consenting},
 		{"not consenting", connection.OK, time.Hour, 0, connection.OK},
-		{"overdue", connection.Consenting, 2 * time.Minute, 1, connection.Consenting},
+		{"overdue", connection.Consenting, 15 * time.Second, 1, connection.Consenting},
 		{"lost", connection.Consenting, 37 * time.Minute, 0, connection.Failed},
 	} {
 		w.sent = nil

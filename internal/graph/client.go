@@ -123,10 +123,14 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// send does one request and returns the body of a success.
-func (c *Client) send(ctx context.Context, cred azcore.TokenCredential, method abstractions.HttpMethod, link string, body []byte) ([]byte, error) {
+// send does one request to a tenant and returns the body of a success.
+func (c *Client) send(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte) ([]byte, error) {
 	if !strings.HasPrefix(link, c.base+"/") {
 		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)
+	}
+	cred, err := c.creds.Tenant(tenant)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -156,6 +160,11 @@ func (c *Client) send(ctx context.Context, cred azcore.TokenCredential, method a
 		"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue,
 	})
 	if err != nil {
+		if seen.status == http.StatusUnauthorized {
+			// Graph does not take the kept token any more, whatever it says of
+			// its own lifetime. The next try gets a new one.
+			_, _ = c.creds.Fresh(tenant)
+		}
 		return nil, refusal(err, seen)
 	}
 	b, ok := res.([]byte)

@@ -26,11 +26,7 @@ func (c *Client) People(ctx context.Context, tenant, link string) (p directory.P
 	if link == "" {
 		link = c.base + "/users/delta?$select=" + url.QueryEscape(Select())
 	}
-	cred, err := c.creds.Tenant(tenant)
-	if err != nil {
-		return p, err
-	}
-	b, err := c.send(ctx, cred, abstractions.GET, link, nil)
+	b, err := c.send(ctx, tenant, abstractions.GET, link, nil)
 	if err != nil {
 		return directory.Page{Calls: 1}, err
 	}
@@ -150,15 +146,11 @@ func (c *Client) Existing(ctx context.Context, tenant string, ids []string) (fou
 	if len(ids) > maxIDs {
 		return nil, fault.New(fault.Invalid, "%d IDs, at most %d", len(ids), maxIDs)
 	}
-	cred, err := c.creds.Tenant(tenant)
-	if err != nil {
-		return nil, err
-	}
 	req, err := json.Marshal(map[string][]string{"ids": ids, "types": {"user"}})
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.send(ctx, cred, abstractions.POST, c.base+"/directoryObjects/getByIds?$select=id", req)
+	b, err := c.send(ctx, tenant, abstractions.POST, c.base+"/directoryObjects/getByIds?$select=id", req)
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +185,6 @@ const maxIn = 15
 // that the tenant holds.
 func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (managers map[string]string, calls int, err error) {
 	defer fault.Wrap(&err, "graph: managers of tenant %s", tenant)
-	cred, err := c.creds.Tenant(tenant)
-	if err != nil {
-		return nil, 0, err
-	}
 	managers = make(map[string]string, len(ids))
 	for chunk := range slices.Chunk(ids, maxIn) {
 		q := url.Values{
@@ -206,7 +194,7 @@ func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (man
 			"$top":    {"999"},
 		}
 		calls++
-		b, err := c.send(ctx, cred, abstractions.GET, c.base+"/users?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil)
+		b, err := c.send(ctx, tenant, abstractions.GET, c.base+"/users?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil)
 		if err != nil {
 			return nil, calls, err
 		}
@@ -248,11 +236,10 @@ func decodeManagers(b []byte, into map[string]string) error {
 // means that another tenant answered.
 func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
 	defer fault.Wrap(&err, "graph: probe of tenant %s", tenant)
-	cred, err := c.creds.Fresh(tenant)
-	if err != nil {
+	if _, err := c.creds.Fresh(tenant); err != nil {
 		return err
 	}
-	b, err := c.send(ctx, cred, abstractions.GET, c.base+"/organization?$select=id", nil)
+	b, err := c.send(ctx, tenant, abstractions.GET, c.base+"/organization?$select=id", nil)
 	if err != nil {
 		return err
 	}
@@ -263,6 +250,6 @@ func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
 	if len(ids) != 1 || ids[0] != tenant {
 		return fault.New(fault.Conflict, "organization answers %q", ids)
 	}
-	_, err = c.send(ctx, cred, abstractions.GET, c.base+"/users?$top=1&$select=id", nil)
+	_, err = c.send(ctx, tenant, abstractions.GET, c.base+"/users?$top=1&$select=id", nil)
 	return err
 }

@@ -46,8 +46,7 @@ func refusal(err error, seen answer) error {
 			e.Remedy = "Microsoft Graph does not understand Rollcall's request. Please report this with the run's ID."
 		}
 	case http.StatusUnauthorized:
-		// A token that expired on the way, or one of a tenant that just
-		// revoked: the next token tells.
+		// Expired on the way, or the tenant just withdrew: the next token tells.
 	case http.StatusForbidden:
 		e.Kind = fault.Denied
 		e.Remedy = "The customer's tenant does not grant Rollcall the permissions it needs (User.Read.All, Organization.Read.All). Send the administrator the link and ask them to consent again."
