@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/internal/sandbox"
+)
+
+var staged string
+
+// TestMain is the command itself when a test starts this binary as it; else it
+// stages the package by the project's own recipe.
+func TestMain(m *testing.M) {
+	if os.Getenv("ROLLCALL_TEST_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "rollcall-command-")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		staged = dir
+		cmd := exec.Command("make", "-s", "-C", "../../../..", "dist", "DIST="+dir)
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			_, _ = os.Stderr.Write(out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+var nodeModules = filepath.Join("..", "..", "..", "..", "node_modules")
+
+// command starts this binary as the sandbox and returns its lines.
+func command(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"-dist", staged, "-node-modules", nodeModules, "-addr", "127.0.0.1:0", "-people", "50", "-log", os.DevNull}, args...)...)
+	cmd.Env = append(os.Environ(), "ROLLCALL_TEST_MAIN=1")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		cmd.Stderr = os.Stderr
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewScanner(out)
+}
+
+// descendants are the processes below pid, by the kernel's own account.
+func descendants(t *testing.T, pid int) (all []int) {
+	t.Helper()
+	children := map[int][]int{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // it ended
+		}
+		// pid (name) state ppid …; the name may hold anything.
+		id, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		if len(fields) > 1 {
+			parent, _ := strconv.Atoi(fields[1])
+			children[parent] = append(children[parent], id)
+		}
+	}
+	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
+		all = append(all, children[queue[0]]...)
+		queue = append(queue, children[queue[0]]...)
+	}
+	return all
+}
+
+// running reports whether the process exists and is no zombie.
+func running(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	after := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	return len(after) > 0 && after[0] != "Z" && after[0] != "X"
+}
+
+// Ctrl-C stops everything that was started, and so does a kill that gives no
+// chance to clean up.
+func TestNothingIsLeftBehind(t *testing.T) {
+	for name, sig := range map[string]syscall.Signal{"Ctrl-C": syscall.SIGINT, "kill -9": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			cmd, lines := command(t)
+			links := 0
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), "/connect/") {
+					links++
+				}
+				if strings.HasPrefix(lines.Text(), "Ctrl-C") {
+					break
+				}
+			}
+			if links != 3 {
+				t.Errorf("%d invitation links, want 3", links)
+			}
+			started := descendants(t, cmd.Process.Pid)
+			if len(started) < 2 {
+				t.Fatalf("%d processes below it, want the handler and Azurite", len(started))
+			}
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			err := cmd.Wait()
+			if sig == syscall.SIGINT && err != nil {
+				t.Errorf("after Ctrl-C: %v", err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			for _, pid := range started {
+				if err := sandbox.Await(ctx, "the end of process "+strconv.Itoa(pid), func() (bool, error) { return !running(pid), nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// The demo ends well, and with an error if a figure is not the directory's.
+func TestDemo(t *testing.T) {
+	cmd, lines := command(t, "demo")
+	rows := 0
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), " ms") {
+			rows++
+		}
+	}
+	if err := cmd.Wait(); err != nil || rows != 12 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+func TestDemoFailsOnWrongFigures(t *testing.T) {
+	s, err := sandbox.Start(t.Context(), sandbox.Options{Dist: staged, NodeModules: nodeModules, Log: io.Discard, Seed: 2,
+		Settings: map[string]string{"VERIFY_MIN_DELAY": "50ms"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	tn, err := s.Microsoft.NewTenant(customers(50)[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &story{name: "x", tenant: tn, ever: map[string]bool{}}
+	if st.inv, err = s.Invite(t.Context(), "c", "Company"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Consent(t.Context(), st.inv.Link, tn.Accounts[0]); err != nil {
+		t.Fatal(err)
+	}
+	r, want, err := st.sync(t.Context(), s, 0)
+	if err == nil {
+		err = st.check(t.Context(), s, r, want, 0)
+	}
+	if err != nil {
+		t.Fatalf("the first sync: %v", err)
+	}
+	wrong := r
+	wrong.Counters.Created++
+	if st.check(t.Context(), s, wrong, want, 0) == nil {
+		t.Error("a wrong count of people is accepted")
+	}
+	wrong = r
+	wrong.Counters.GraphCalls++
+	if st.check(t.Context(), s, wrong, want, 0) == nil {
+		t.Error("a wrong count of calls is accepted")
+	}
+	// A change at Microsoft that no sync has seen.
+	if err := tn.Remove(tn.People()[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	st.before = sandbox.Truth(tn.People())
+	if st.check(t.Context(), s, r, want, 0) == nil {
+		t.Error("a stored person who left is accepted")
+	}
+}
