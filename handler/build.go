@@ -57,6 +57,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	store.Now, store.Log = now, log
 	jobs, err := bus.New(creds.Azure(), bus.Options{Namespace: c.namespace, Endpoint: c.busEndpoint, Queue: queue, Trace: obs.Traceparent})
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func load(getenv func(string) string) (config, []setting, error) {
 		interval:  r.duration("SYNC_INTERVAL", "12h", time.Hour, 168*time.Hour, "Time between two scheduled syncs of a connection."),
 		spread:    r.duration("SYNC_SPREAD", "10m", 0, 6*time.Hour, "Window over which connections that are due together are spread."),
 		cooldown:  r.duration("SYNC_COOLDOWN", "30m", time.Second, 24*time.Hour, "Least time between two manual syncs of a connection."),
-		budget:    r.duration("SLICE_BUDGET", "4m", time.Second, 8*time.Minute, "How long one worker invocation works on a run before it hands over to the next."),
+		budget:    r.duration("SLICE_BUDGET", "4m", time.Second, 7*time.Minute, "How long one worker invocation works on a run before it hands over to the next."),
 		minDelay:  r.duration("RETRY_MIN_DELAY", "15s", 50*time.Millisecond, 10*time.Minute, "Wait after a first failure; it doubles with each one after."),
 		maxDelay:  r.duration("RETRY_MAX_DELAY", "15m", 50*time.Millisecond, 6*time.Hour, "Longest wait after a failure, unless Microsoft asks for more."),
 		maxAge:    r.duration("RUN_MAX_AGE", "24h", time.Hour, 168*time.Hour, "How long a run may go on failing before it ends."),
@@ -72,6 +72,9 @@ func load(getenv func(string) string) (config, []setting, error) {
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
 		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),
+	}
+	if c.spread > c.interval {
+		r.wrong("SYNC_SPREAD", "is %s, more than SYNC_INTERVAL: %s", short(c.spread), short(c.interval))
 	}
 	if c.maxDelay < c.minDelay {
 		r.wrong("RETRY_MAX_DELAY", "is %s, less than RETRY_MIN_DELAY: %s", short(c.maxDelay), short(c.minDelay))

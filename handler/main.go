@@ -52,15 +52,16 @@ func run(c config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return serve(context.Background(), l, h)
+	return serve(context.Background(), l, h, log)
 }
 
 // serve answers on l until ctx ends or l fails.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelError), // panics too
 		MaxHeaderBytes:    64 << 10,
 		// Bodies have their own limits: a queue invocation may take minutes
 		// to be answered, a page may not.

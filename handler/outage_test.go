@@ -66,7 +66,8 @@ func launch(t *testing.T, clk *clock) func(context.Context, host.Launch) (host.P
 		if err != nil {
 			return nil, err
 		}
-		h, err := build(c, slog.New(slog.NewJSONHandler(l.Stdout, nil)), clk.now)
+		log := slog.New(slog.NewJSONHandler(l.Stdout, nil))
+		h, err := build(c, log, clk.now)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func launch(t *testing.T, clk *clock) func(context.Context, host.Launch) (host.P
 		p := &inProcess{cancel: cancel, done: make(chan struct{})}
 		go func() {
 			defer close(p.done)
-			_ = serve(ctx, ln, h)
+			_ = serve(ctx, ln, h, log)
 		}()
 		return p, nil
 	}

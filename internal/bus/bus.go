@@ -82,7 +82,9 @@ func (q *Queue) Send(ctx context.Context, j job.Job, at time.Time) (err error) {
 		}
 	}
 	if err := sender.SendMessage(ctx, msg, nil); err != nil {
-		q.discard(sender)
+		if ctx.Err() == nil { // else the caller gave up, and others still use it
+			q.discard(sender)
+		}
 		return classify(err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ func (c classified) GetToken(ctx context.Context, o policy.TokenRequestOptions) 
 // taken as passing unless the status says otherwise.
 var (
 	withdrawn = []int{700016, 7000229, 7000112, 700011, 65001, 650056, 90002}
-	ours      = []int{7000215, 7000222, 700027, 700030, 700211, 700213, 50012, 70002, 70021, 500011, 650057, 90038, 900382, 900432}
+	ours      = []int{7000215, 7000222, 700027, 700030, 700211, 700212, 700213, 50012, 70002, 70021, 500011, 650057, 90038, 900382, 900432}
 	policies  = []int{53000, 53001, 53002, 53003, 53004, 500021, 500022, 50105}
 )
 
@@ -52,20 +53,36 @@ func classify(err error) error {
 	switch {
 	case status == http.StatusTooManyRequests:
 		e.Kind = fault.Throttled
-		if s, err := strconv.Atoi(af.RawResponse.Header.Get("Retry-After")); err == nil {
-			e.After = time.Duration(s) * time.Second
-		}
+		e.After = retryAfter(af.RawResponse.Header.Get("Retry-After"), time.Now())
 	case slices.Contains(withdrawn, code):
 		e.Kind = fault.Denied
 		e.Remedy = "Microsoft does not know Rollcall's app in this customer's tenant any more. Send the customer's administrator a new link and ask them to consent again."
 	case slices.Contains(ours, code):
-		e.Kind = fault.Denied
+		// The kind stays Unknown: customers' runs wait until it is mended.
 		e.Remedy = "Microsoft refuses Rollcall's own credential; no customer can mend that. Check the app registration's federated credential and ENTRA_APP_ID."
 	case slices.Contains(policies, code):
 		e.Kind = fault.Denied
 		e.Remedy = "A Conditional Access or tenant policy of the customer blocks Rollcall. Ask their administrator to exclude the app's service principal."
 	}
 	return e
+}
+
+// maxAfter bounds what a server can make us wait; real waits are minutes.
+const maxAfter = 6 * time.Hour
+
+// retryAfter reads the header in each of its forms: seconds, perhaps with a
+// fraction, or a date; 0 if there is none. A fraction is rounded up.
+func retryAfter(v string, now time.Time) time.Duration {
+	if s, err := strconv.ParseFloat(v, 64); err == nil {
+		if !(s > 0) { // negative and NaN too
+			return 0
+		}
+		return time.Duration(math.Ceil(min(s, maxAfter.Seconds()))) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return min(max(at.Sub(now), 0), maxAfter)
+	}
+	return 0
 }
 
 // maxErrorBody bounds what is read of a refusal; the real ones have about 1 KB.

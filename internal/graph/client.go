@@ -123,8 +123,24 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// send does one request to a tenant and returns the body of a success.
-func (c *Client) send(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte) ([]byte, error) {
+// send does one request to a tenant and returns the body of a success. A
+// refusal may be of a kept token that was issued before the tenant granted
+// what it grants now, so it counts only with a new one. It also returns how
+// many requests it took.
+func (c *Client) send(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte) (b []byte, calls int, err error) {
+	var seen answer
+	b, err = c.try(ctx, tenant, method, link, body, &seen)
+	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
+		return b, 1, err
+	}
+	if _, err := c.creds.Fresh(tenant); err != nil {
+		return nil, 1, err
+	}
+	b, err = c.try(ctx, tenant, method, link, body, &seen)
+	return b, 2, err
+}
+
+func (c *Client) try(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte, seen *answer) ([]byte, error) {
 	if !strings.HasPrefix(link, c.base+"/") {
 		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)
 	}
@@ -134,8 +150,8 @@ func (c *Client) send(ctx context.Context, tenant string, method abstractions.Ht
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var seen answer
-	ctx = context.WithValue(ctx, answerKey{}, &seen)
+	*seen = answer{}
+	ctx = context.WithValue(ctx, answerKey{}, seen)
 
 	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(cred, []string{c.scope}, []string{c.host})
 	if err != nil {
@@ -160,12 +176,7 @@ func (c *Client) send(ctx context.Context, tenant string, method abstractions.Ht
 		"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue,
 	})
 	if err != nil {
-		if seen.status == http.StatusUnauthorized {
-			// Graph does not take the kept token any more, whatever it says of
-			// its own lifetime. The next try gets a new one.
-			_, _ = c.creds.Fresh(tenant)
-		}
-		return nil, refusal(err, seen)
+		return nil, refusal(err, *seen)
 	}
 	b, ok := res.([]byte)
 	if !ok || len(bytes.TrimSpace(b)) == 0 {

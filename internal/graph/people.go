@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/url"
@@ -23,15 +22,21 @@ func Select() string { return "id," + strings.Join(directory.Properties(), ",") 
 // [fault.Expired].
 func (c *Client) People(ctx context.Context, tenant, link string) (p directory.Page, err error) {
 	defer fault.Wrap(&err, "graph: users of tenant %s", tenant)
-	if link == "" {
+	stored := link != ""
+	if !stored {
 		link = c.base + "/users/delta?$select=" + url.QueryEscape(Select())
 	}
-	b, err := c.send(ctx, tenant, abstractions.GET, link, nil)
+	b, calls, err := c.send(ctx, tenant, abstractions.GET, link, nil)
 	if err != nil {
-		return directory.Page{Calls: 1}, err
+		if stored && fault.Is(err, fault.Invalid) {
+			// The request is Graph's own link: what it does not understand any
+			// more, it has forgotten.
+			err = &fault.Error{Kind: fault.Expired, Code: fault.Of(err).Code, Err: err}
+		}
+		return directory.Page{Calls: calls}, err
 	}
 	p, err = DecodePeople(b)
-	p.Calls = 1
+	p.Calls = calls
 	return p, err
 }
 
@@ -77,12 +82,8 @@ func DecodePeople(b []byte) (p directory.Page, err error) {
 		Delta string  `json:"@odata.deltaLink"`
 		Value *[]user `json:"value"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(&body); err != nil {
+	if err := json.Unmarshal(b, &body); err != nil {
 		return p, fault.New(fault.Unknown, "page of users: %w", err)
-	}
-	if dec.More() {
-		return p, fault.New(fault.Unknown, "page of users: more than one document")
 	}
 	if body.Value == nil {
 		return p, fault.New(fault.Unknown, "page of users without a value")
@@ -150,7 +151,7 @@ func (c *Client) Existing(ctx context.Context, tenant string, ids []string) (fou
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.send(ctx, tenant, abstractions.POST, c.base+"/directoryObjects/getByIds?$select=id", req)
+	b, _, err := c.send(ctx, tenant, abstractions.POST, c.base+"/directoryObjects/getByIds?$select=id", req)
 	if err != nil {
 		return nil, err
 	}
@@ -193,8 +194,8 @@ func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (man
 			"$expand": {"manager($select=id)"},
 			"$top":    {"999"},
 		}
-		calls++
-		b, err := c.send(ctx, tenant, abstractions.GET, c.base+"/users?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil)
+		b, n, err := c.send(ctx, tenant, abstractions.GET, c.base+"/users?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil)
+		calls += n
 		if err != nil {
 			return nil, calls, err
 		}
@@ -239,7 +240,7 @@ func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
 	if _, err := c.creds.Fresh(tenant); err != nil {
 		return err
 	}
-	b, err := c.send(ctx, tenant, abstractions.GET, c.base+"/organization?$select=id", nil)
+	b, _, err := c.send(ctx, tenant, abstractions.GET, c.base+"/organization?$select=id", nil)
 	if err != nil {
 		return err
 	}
@@ -250,6 +251,6 @@ func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
 	if len(ids) != 1 || ids[0] != tenant {
 		return fault.New(fault.Conflict, "organization answers %q", ids)
 	}
-	_, err = c.send(ctx, tenant, abstractions.GET, c.base+"/users?$top=1&$select=id", nil)
+	_, _, err = c.send(ctx, tenant, abstractions.GET, c.base+"/users?$top=1&$select=id", nil)
 	return err
 }

@@ -10,12 +10,11 @@ type Fence struct {
 	// Epoch rises by one with every takeover. A worker that finds another
 	// epoch than its own has been replaced.
 	Epoch int64 `json:"epoch"`
-	// Seq counts the commits of this row. With Epoch it tells a worker whose
-	// answer was lost whether its own commit took effect.
+	// Seq counts the commits of this row.
 	Seq int64 `json:"seq"`
-	// Writer is a random name of the worker that made the epoch, since two may
-	// try for the same one.
-	Writer string `json:"writer,omitempty"`
+	// Commit is a random name of the commit that wrote this row. It tells a
+	// worker whose answer was lost whether its own commit took effect.
+	Commit string `json:"commit,omitempty"`
 	// Run is the open run, or the one that ended last.
 	Run Run `json:"run"`
 	// Slice is the continuation that the open run waits for.
@@ -49,6 +48,8 @@ type Cursor struct {
 	// when it did.
 	Delta   string    `json:"delta,omitempty"`
 	DeltaAt time.Time `json:"deltaAt,omitzero"`
+	// Swept is the person up to whom the sweep after an enumeration has come.
+	Swept string `json:"swept,omitempty"`
 	// Hash is of the properties and scope that Delta was asked with.
 	Hash string `json:"hash,omitempty"`
 	// Enum names the full enumeration under way, under which the IDs seen are
@@ -57,6 +58,10 @@ type Cursor struct {
 	Enum  string `json:"enum,omitempty"`
 	Fresh bool   `json:"fresh,omitempty"`
 }
+
+// FenceMoved is the code of the conflict that a commit under an old version
+// meets.
+const FenceMoved = "fence_moved"
 
 // maxRecent bounds Fence.Recent: a message can be late by the queue's
 // deliveries, a dozen at most, never by weeks.

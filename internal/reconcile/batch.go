@@ -9,11 +9,9 @@ import (
 )
 
 const (
-	// maxBatchBytes bounds a transaction by an upper estimate of its JSON.
-	// Base 64 adds a third, and a transaction may have 4 MiB.
-	maxBatchBytes = 2400 << 10
-	// maxChangeBytes bounds the packed changes, which are one row of at most
-	// 900 KiB.
+	// maxChangeBytes bounds the packed changes by an upper estimate of their
+	// JSON: they are one row of at most 900 KiB. The records take as much once
+	// more, so that a transaction stays well below its 4 MiB.
 	maxChangeBytes = 850 << 10
 	// maxSeen is how many IDs one row of seen IDs holds: 16 bytes each, and a
 	// third more for base 64, in one row.
@@ -30,6 +28,7 @@ type batcher struct {
 	rows    int
 	bytes   int
 	seen    []string
+	unpend  []string // listed removals without a record
 	// fresh: nobody is stored, so people are inserted without being read, and
 	// the store objects to one who is.
 	fresh bool
@@ -86,6 +85,9 @@ func (b *batcher) page(ctx context.Context, p directory.Page) error {
 		if err := b.add(ctx, f); err != nil {
 			return err
 		}
+	}
+	if len(b.seen) >= maxSeen {
+		return b.flush(ctx)
 	}
 	return nil
 }
@@ -196,6 +198,9 @@ func (b *batcher) stored(ctx context.Context, p directory.Page) (map[string]dire
 // add takes one person's next state into the batch, committing first if there
 // is no room.
 func (b *batcher) add(ctx context.Context, f *folded) error {
+	if f.in != nil && !f.in.queued { // committed since: that is what is stored now
+		f.prior = f.in.prior
+	}
 	size := 2 * directory.Size(&f.next.Person) // the record, and its change
 	more := f.rows()
 	if f.in != nil && f.in.queued {
@@ -204,7 +209,7 @@ func (b *batcher) add(ctx context.Context, f *folded) error {
 		b.w.fence.Run.Unchanged++
 		return nil
 	}
-	if b.rows+more > directory.MaxRows || b.bytes+size > maxBatchBytes || (b.bytes+size)/2 > maxChangeBytes {
+	if b.rows+more > directory.MaxRows || (b.bytes+size)/2 > maxChangeBytes {
 		if err := b.flush(ctx); err != nil {
 			return err
 		}
@@ -214,8 +219,7 @@ func (b *batcher) add(ctx context.Context, f *folded) error {
 	switch {
 	case e == nil:
 		e = &f.entry
-	case !e.queued: // committed meanwhile: that is what is stored now
-		f.prior = e.prior
+	case !e.queued: // committed just now, to make room
 		e.next, e.hasManager = f.next, f.hasManager
 		more = e.rows()
 	default:
@@ -228,16 +232,21 @@ func (b *batcher) add(ctx context.Context, f *folded) error {
 		b.order = append(b.order, e)
 		b.entries[e.next.ID] = e
 	}
-	if len(b.seen) >= maxSeen {
-		return b.flush(ctx)
-	}
 	return nil
 }
 
 // flush commits what there is, if there is anything.
 func (b *batcher) flush(ctx context.Context) error {
-	if len(b.order) == 0 && len(b.seen) == 0 {
+	if len(b.order) == 0 && len(b.seen) == 0 && len(b.unpend) == 0 {
 		return nil
+	}
+	return b.commit(ctx, nil)
+}
+
+// commitPages commits if any page has come since the last commit.
+func (b *batcher) commitPages(ctx context.Context, pages int) error {
+	if pages%maxUncommitted == 0 {
+		return b.flush(ctx)
 	}
 	return b.commit(ctx, nil)
 }
@@ -264,7 +273,7 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 		e.prior, e.queued = &committed, false
 	}
 	clear(b.entries)
-	b.order, b.seen, b.rows, b.bytes = nil, nil, 0, 0
+	b.order, b.seen, b.unpend, b.rows, b.bytes = nil, nil, nil, 0, 0
 	return nil
 }
 
@@ -288,7 +297,9 @@ func (b *batcher) reread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.rows = 0
 	for _, e := range b.order {
+		b.rows += e.rows()
 		if r, ok := stored[e.next.ID]; ok && e.prior == nil {
 			it := directory.Item{Person: e.next.Person, HasManager: e.hasManager}
 			pending := e.next.Pending
@@ -303,7 +314,7 @@ func (b *batcher) reread(ctx context.Context) error {
 // the fence.
 func (b *batcher) plan() directory.Batch {
 	f := &b.w.fence
-	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen}
+	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen, Unpend: b.unpend}
 	now := b.w.Now().UTC()
 	for _, e := range b.order {
 		if e.settled() {

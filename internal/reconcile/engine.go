@@ -7,7 +7,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -93,6 +92,22 @@ type worker struct {
 // somebody else. An error means that it could not even be handed on.
 func (e *Engine) Sync(ctx context.Context, j job.Job) (err error) {
 	defer fault.Wrap(&err, "reconcile: run %s of %s, slice %d", j.Run, j.Connection, j.Slice)
+	for try := 1; ; try++ {
+		// Whoever loses the race for the fence looks again: the job may have
+		// to be merged into the winner's run, or be the winner's own.
+		if err := e.dispatch(ctx, j); !lost(err) || try == maxRaces {
+			return err
+		}
+	}
+}
+
+// maxRaces is how often a job may find the fence moved between reading and
+// opening it. Each time some other job of the connection got through.
+const maxRaces = 5
+
+// dispatch judges the job by the fence, and does what is to be done. An error
+// that is [lost] means that the fence moved before anything was done.
+func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 	w := &worker{Engine: e, until: e.Now().Add(e.Budget), log: e.Log.With("connection", j.Connection, "run", j.Run)}
 	if w.conn, err = e.Connections.Connection(ctx, j.Connection); err != nil {
 		if fault.Is(err, fault.NotFound) {
@@ -106,7 +121,7 @@ func (e *Engine) Sync(ctx context.Context, j job.Job) (err error) {
 	}
 	f := &w.fence
 	switch {
-	case f.Ended(j.Run):
+	case f.Ended(j.Run) && !(f.Open() && f.Run.ID == j.Run):
 		w.log.InfoContext(ctx, "job of an ended run: records brought up to date")
 		if f.Run.ID != j.Run {
 			return nil
@@ -130,9 +145,6 @@ func (e *Engine) Sync(ctx context.Context, j job.Job) (err error) {
 // slice opens the run or takes it over, works, and hands on.
 func (w *worker) slice(ctx context.Context, j job.Job) error {
 	if err := w.open(ctx, j); err != nil {
-		if lost(err) {
-			return nil
-		}
 		return err
 	}
 	err := w.work(ctx)
@@ -152,7 +164,7 @@ func (w *worker) slice(ctx context.Context, j job.Job) error {
 
 // lost reports whether a commit was refused because the fence has moved on.
 func lost(err error) bool {
-	return fault.Is(err, fault.Conflict) && fault.Of(err).Code == ""
+	return fault.Is(err, fault.Conflict) && fault.Of(err).Code == job.FenceMoved
 }
 
 // open makes w the owner of the run: it raises the epoch, so that any worker
@@ -174,8 +186,8 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 	f.Run.State = job.Running
 	f.Run.NextTry = time.Time{}
 	f.Run.Slices++
+	f.Run.Error, f.Run.Code, f.Run.Remedy = "", "", ""
 	f.Epoch++
-	f.Writer = rand.Text()
 	return w.commit(ctx, directory.Batch{})
 }
 

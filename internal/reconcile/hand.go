@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"rollcall/internal/connection"
@@ -19,6 +20,9 @@ const handTimeout = 30 * time.Second
 // if waiting cannot help. The message it answers is then done with; an
 // abandoned message would come back at once, and be dead-lettered in seconds.
 func (w *worker) handOn(ctx context.Context, cause error) error {
+	// Only the slice's own time counts: a Graph that hangs until its client
+	// gives up reports a deadline too, and has failed.
+	budget := errors.Is(cause, errBudget) || ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handTimeout)
 	defer cancel()
 	// What the failed step changed in the fence and did not commit is dropped
@@ -26,18 +30,19 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	spent := w.fence.Run.Counters
 	f, err := w.State.Fence(ctx, w.conn.ID)
 	if err != nil {
-		return errors.Join(cause, err)
+		return stuck(err, cause)
 	}
-	if f.Epoch != w.fence.Epoch || f.Writer != w.fence.Writer {
+	if f.Epoch != w.fence.Epoch {
 		return nil
 	}
-	f.Run.GraphCalls, f.Run.Throttles, f.Run.Retries = spent.GraphCalls, spent.Throttles, spent.Retries
-	f.Attempt = w.fence.Attempt
 	w.fence = f
+	if !f.Open() { // the last commit took effect after all, and ended the run
+		return w.project(ctx)
+	}
+	w.fence.Run.GraphCalls, w.fence.Run.Throttles, w.fence.Run.Retries = spent.GraphCalls, spent.Throttles, spent.Retries
 
 	e := fault.Of(cause)
 	now := w.Now().UTC()
-	budget := errors.Is(cause, errBudget) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled)
 	var delay time.Duration
 	switch {
 	case budget:
@@ -46,14 +51,14 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		return w.fail(ctx, cause)
 	default:
 		w.fence.Attempt++
-		delay = max(w.backoff(w.fence.Attempt), e.After)
+		delay = max(w.backoff(w.fence.Attempt), min(e.After, maxAfter))
 		w.fence.Run.Retries++
 		if e.Kind == fault.Throttled {
 			w.fence.Run.Throttles++
 		}
 		w.fence.Run.State = job.Waiting
 		w.fence.Run.NextTry = now.Add(delay)
-		w.fence.Run.Error, w.fence.Run.Code = "Microsoft did not answer as expected; the run goes on by itself.", e.Code
+		w.fence.Run.Error, w.fence.Run.Code, w.fence.Run.Remedy = "Something did not answer as expected; the run goes on by itself.", e.Code, e.Remedy
 		if e.Kind == fault.Throttled {
 			w.fence.Run.Error = "Microsoft asked to slow down; the run goes on by itself."
 		}
@@ -63,7 +68,7 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		if lost(err) {
 			return nil
 		}
-		return errors.Join(cause, err)
+		return stuck(err, cause)
 	}
 	if budget {
 		w.log.InfoContext(ctx, "slice handed on", "slice", w.fence.Slice)
@@ -71,6 +76,15 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		w.log.WarnContext(ctx, "run waits", "slice", w.fence.Slice, "delay", delay, "kind", e.Kind.String(), "err", cause)
 	}
 	return w.resend(ctx)
+}
+
+// maxAfter bounds what a server can make a run wait; real waits are minutes.
+const maxAfter = 6 * time.Hour
+
+// stuck is the failure to hand on, which decides what becomes of the message;
+// the cause of handing on is only told.
+func stuck(err, cause error) error {
+	return &fault.Error{Kind: fault.Unknown, After: fault.Of(err).After, Err: fmt.Errorf("%w (handing on after: %v)", err, cause)}
 }
 
 // resend puts the message of the fence's slice on the queue. Sent twice, it
@@ -104,7 +118,7 @@ func (w *worker) fail(ctx context.Context, cause error) error {
 		if lost(err) {
 			return nil
 		}
-		return errors.Join(cause, err)
+		return stuck(err, cause)
 	}
 	w.log.ErrorContext(ctx, "run failed", "phase", r.Phase, "kind", e.Kind.String(), "err", cause)
 	return w.project(ctx)

@@ -33,6 +33,11 @@ func (e *Engine) Repair(ctx context.Context, c connection.Connection, now time.T
 	case now.Sub(later(f.Touched, f.Run.NextTry)) < stuckAfter:
 		return nil
 	}
+	if now.Sub(f.Run.Began) > e.MaxAge {
+		// It is not let in again: what kills the process that works on it would
+		// take other customers' work along.
+		return w.fail(ctx, fault.New(fault.Unknown, "no progress since %s", f.Touched.Format(time.RFC3339)))
+	}
 	w.log.WarnContext(ctx, "stuck run revived", "run", f.Run.ID, "slice", f.Slice)
 	// A new slice number gives the message an identity that the queue has not
 	// seen; the commit fences out a worker that is not dead after all.

@@ -100,7 +100,9 @@ func (w *worker) people(ctx context.Context) error {
 	for got := range w.fetch(ctx, link) {
 		w.fence.Run.GraphCalls += got.page.Calls
 		if got.err != nil {
-			if err := b.flush(ctx); err != nil {
+			// What came before the failure is kept, down to the place: a page
+			// that always fails must not have the others fetched again.
+			if err := b.commitPages(ctx, pages); err != nil {
 				return err
 			}
 			if fault.Is(got.err, fault.Expired) {
@@ -171,7 +173,7 @@ func (w *worker) restart(ctx context.Context, got fetched) error {
 		why = "Microsoft no longer knew the page link"
 	}
 	w.log.InfoContext(ctx, "full enumeration begins", "why", why)
-	w.enumerate(why, w.fence.People.Hash)
+	w.enumerate(why, scopeHash(w.Select))
 	if err := w.commit(ctx, directory.Batch{}); err != nil {
 		return err
 	}

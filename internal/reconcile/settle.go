@@ -10,8 +10,9 @@ import (
 const (
 	// maxConfirm is how many IDs one call confirms.
 	maxConfirm = 1000
-	// maxSettle is how many waiting removals are read at a time.
-	maxSettle = 200
+	// maxSettle is how many waiting removals are read at a time: no more than
+	// a batch has room for, whatever becomes of them.
+	maxSettle = directory.MaxRows
 )
 
 // sweep looks for stored people who were not in a complete enumeration. None
@@ -23,7 +24,7 @@ func (w *worker) sweep(ctx context.Context) error {
 		return err
 	}
 	b := newBatcher(w)
-	after := ""
+	after := w.fence.People.Swept // where an earlier slice stopped
 	for {
 		page, next, err := w.People.People(ctx, w.conn.ID, after, maxConfirm)
 		if err != nil {
@@ -43,8 +44,7 @@ func (w *worker) sweep(ctx context.Context) error {
 			break
 		}
 		if w.Now().After(w.until) {
-			// Who is pending by now will not be asked for again.
-			if err := b.flush(ctx); err != nil {
+			if err := b.commit(ctx, func(f *job.Fence) { f.People.Swept = next }); err != nil {
 				return err
 			}
 			return errBudget
@@ -52,7 +52,7 @@ func (w *worker) sweep(ctx context.Context) error {
 		after = next
 	}
 	return b.commit(ctx, func(f *job.Fence) {
-		f.People.Enum, f.People.Fresh = "", false
+		f.People.Swept, f.People.Enum, f.People.Fresh = "", "", false
 		f.Run.Phase = phaseTidy
 	})
 }
@@ -124,7 +124,9 @@ func (w *worker) settle(ctx context.Context) error {
 		for _, id := range ids {
 			r, ok := stored[id]
 			if !ok || r.Pending == "" {
-				continue // cannot be: the two rows are written together
+				// The two rows are written together, so this one has no meaning.
+				b.unpend = append(b.unpend, id)
+				continue
 			}
 			f := &folded{entry: entry{prior: &r, next: r}}
 			f.next.Archived, f.next.Reason, f.next.Pending = w.Now().UTC(), r.Pending, ""

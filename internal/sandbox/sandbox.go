@@ -86,8 +86,11 @@ type Sandbox struct {
 	// RootFile holds the root certificate, for SSL_CERT_FILE and curl.
 	RootFile string
 
-	front *http.Server
-	dir   string
+	transport *http.Transport // of all clients: a handshake costs more than a call
+	front     *http.Server
+	dir       string
+	host      host.Options
+	more      []*host.Host
 }
 
 // Start starts everything and returns when the handler is ready.
@@ -104,6 +107,10 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if s.CA, err = pki.New(); err != nil {
 		return nil, err
 	}
+	s.transport = http.DefaultTransport.(*http.Transport).Clone()
+	s.transport.TLSClientConfig = &tls.Config{RootCAs: s.CA.Pool(), MinVersion: tls.VersionTLS12}
+	s.transport.MaxIdleConnsPerHost = 64
+	s.transport.Proxy = nil
 	if s.dir, err = os.MkdirTemp("", "rollcall-sandbox-"); err != nil {
 		return nil, err
 	}
@@ -131,12 +138,12 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.Microsoft.SetRedirectURIs(s.PublicURL + "/consent/callback")
-	s.Host, err = host.Start(ctx, host.Options{
+	s.host = host.Options{
 		Dist: o.Dist, Env: s.env(o.Settings), Keys: host.Keys{Function: s.FunctionKey, Master: rand.Text()},
 		ServiceBus: s.busClient, Quoting: o.Quoting, EmptyBody: o.EmptyBody, Now: o.Now, Timers: o.Timers,
 		Log: o.Log, Launch: o.Launch, Deliveries: max(o.Deliveries, 1),
-	})
-	if err != nil {
+	}
+	if s.Host, err = host.Start(ctx, s.host); err != nil {
 		return nil, err
 	}
 	to, err := url.Parse(s.Host.URL())
@@ -233,24 +240,39 @@ func (s *Sandbox) busClient() (*azservicebus.Client, error) {
 // Client returns an HTTP client that trusts the sandbox and follows no
 // redirects.
 func (s *Sandbox) Client() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: s.CA.Pool(), MinVersion: tls.VersionTLS12}
-	t.Proxy = nil
 	return &http.Client{
-		Transport:     t,
+		Transport:     s.transport,
 		Timeout:       time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
+// AnotherHost starts one more host with a handler of its own, as Azure does
+// when there is more to do. It shares everything but its address, which
+// PublicURL does not lead to, and Close stops it too. Log must bear two writers.
+func (s *Sandbox) AnotherHost(ctx context.Context) (*host.Host, error) {
+	h, err := host.Start(ctx, s.host)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: another host: %w", err)
+	}
+	s.more = append(s.more, h)
+	return h, nil
+}
+
 // Close stops everything; the handler is killed, as Azure would.
 func (s *Sandbox) Close() error {
 	var errs []error
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
 	if s.front != nil {
 		errs = append(errs, s.front.Close())
 	}
 	if s.Host != nil {
 		errs = append(errs, s.Host.Close())
+	}
+	for _, h := range s.more {
+		errs = append(errs, h.Close())
 	}
 	if s.Bus != nil {
 		errs = append(errs, s.Bus.Close())

@@ -19,7 +19,7 @@ type Repairer interface {
 type Keeper interface {
 	Connections(ctx context.Context, after string, limit int) (cs []connection.Connection, next string, err error)
 	Claims(ctx context.Context, after string, limit int) (cs []connection.Claim, next string, err error)
-	Release(ctx context.Context, tenant, connection string) error
+	Release(ctx context.Context, c connection.Claim) error
 	Trimmer
 }
 
@@ -100,7 +100,7 @@ func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.
 			if tenants[c.Connection] == c.Tenant || now.Sub(c.At) < claimGrace {
 				continue
 			}
-			if err := j.Store.Release(ctx, c.Tenant, c.Connection); err != nil {
+			if err := j.Store.Release(ctx, c); err != nil {
 				return err
 			}
 			j.Log.InfoContext(ctx, "claim of a tenant that was never connected released", "connection", c.Connection)

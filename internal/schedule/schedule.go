@@ -148,6 +148,7 @@ const resendAfter = 2 * time.Second
 // cooldown, also to whoever lost the race against another call.
 func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, err error) {
 	defer fault.Wrap(&err, "schedule: manual sync of %s", id)
+	mine := "" // the run of a try whose answer may have been lost
 	for try := 1; ; try++ {
 		c, err := s.Connections.Connection(ctx, id)
 		if err != nil {
@@ -158,6 +159,10 @@ func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, e
 			return "", fault.New(fault.Denied, "status is %q", c.Status).WithCode("not_connected").
 				WithRemedy("Send the customer's administrator the link; the first sync starts by itself when they have consented.")
 		}
+		if mine != "" && c.Manual.Run == mine {
+			s.deliver(ctx, c)
+			return mine, nil
+		}
 		if wait := c.Manual.At.Add(s.Cooldown).Sub(now); wait > 0 {
 			if !c.Manual.Sent && now.Sub(c.Manual.At) > resendAfter {
 				s.deliver(ctx, c)
@@ -167,7 +172,8 @@ func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, e
 			e.After = wait
 			return "", e
 		}
-		c.Manual = connection.Manual{At: now, Run: job.RunID(now, id, rand.Text()), By: actor}
+		mine = job.RunID(now, id, rand.Text())
+		c.Manual = connection.Manual{At: now, Run: mine, By: actor}
 		stored, err := s.Connections.UpdateConnection(ctx, c)
 		switch {
 		case err == nil:

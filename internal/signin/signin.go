@@ -178,6 +178,8 @@ func exchangeFault(err error) error {
 	switch {
 	case re.Response.StatusCode == http.StatusTooManyRequests:
 		f.Kind = fault.Throttled
+	case code == wrongVerifier:
+		f.Kind = fault.Invalid
 	case re.ErrorCode == "invalid_grant":
 		f.Kind = fault.Expired
 	case re.ErrorCode == "invalid_client" || re.ErrorCode == "unauthorized_client":
@@ -186,6 +188,11 @@ func exchangeFault(err error) error {
 	}
 	return f
 }
+
+// wrongVerifier says that the code belongs to a sign-in that was begun with
+// another verifier: somebody else's. Source: Microsoft Entra documentation,
+// "Microsoft Entra authentication and authorization error codes".
+const wrongVerifier = "AADSTS501481"
 
 var errRedirect = fault.New(fault.Unknown, "unexpected redirect")
 

@@ -186,6 +186,7 @@ func TestRedeemFails(t *testing.T) {
 			}
 		}, fault.Unknown, ""},
 		"no id_token":  {answer(200, `{"access_token":"x","token_type":"Bearer"}`), fault.Invalid, ""},
+		"other's code": {answer(400, `{"error":"invalid_grant","error_codes":[501481]}`), fault.Invalid, "AADSTS501481"},
 		"used code":    {answer(400, `{"error":"invalid_grant","error_description":"Jane","error_codes":[54005]}`), fault.Expired, "AADSTS54005"},
 		"our secret":   {answer(401, `{"error":"invalid_client","error_codes":[700027]}`), fault.Denied, "AADSTS700027"},
 		"throttled":    {answer(429, `{"error":"temporarily_unavailable"}`), fault.Throttled, "temporarily_unavailable"},

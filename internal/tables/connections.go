@@ -96,8 +96,9 @@ func (s *Store) connectionsWhere(ctx context.Context, filter, after string, limi
 	sp := span{pk: connectionsPartition, from: "0", after: after, below: keyEnd, filter: filter, limit: int32(min(limit, 1000))}
 	err = list(ctx, s.connections, sp, func(r row) (bool, error) {
 		c, err := toConnection(r)
-		if err != nil {
-			return false, err
+		if err != nil { // one customer's row keeps nobody else from theirs
+			s.Log.ErrorContext(ctx, "connection cannot be read", "connection", r.rk, "err", err)
+			return true, nil
 		}
 		cs = append(cs, c)
 		return len(cs) < limit, nil
@@ -117,27 +118,30 @@ type claim struct {
 	At         time.Time `json:"at"`
 }
 
-// Claim makes the connection the owner of the tenant. It returns nil if it is
-// already, and [fault.Conflict] if another connection is.
+// Claim makes the connection the owner of the tenant. If it is already, the
+// claim counts from now on anew. It returns [fault.Conflict] if another
+// connection is the owner.
 func (s *Store) Claim(ctx context.Context, tenant, connection string) (err error) {
 	defer fault.Wrap(&err, "tables: claim tenant %s for %s", tenant, connection)
-	data, err := pack(claim{Connection: connection, At: time.Now().UTC()})
+	data, err := pack(claim{Connection: connection, At: s.Now().UTC()})
 	if err != nil {
 		return err
 	}
-	err = insert(ctx, s.claims, row{pk: claimsPartition, rk: tenant, data: data})
+	r := row{pk: claimsPartition, rk: tenant, data: data}
+	err = insert(ctx, s.claims, r)
 	if !fault.Is(err, fault.Conflict) {
 		return err
 	}
-	owner, readErr := s.Owner(ctx, tenant)
+	owner, etag, readErr := s.claim(ctx, tenant)
 	switch {
 	case readErr != nil:
 		return readErr
-	case owner == connection:
-		return nil
-	default:
+	case owner.Connection != connection:
 		return err
 	}
+	r.etag = etag
+	_, err = replace(ctx, s.claims, r)
+	return err
 }
 
 // Owner returns the connection that owns the tenant, or [fault.NotFound].
@@ -178,17 +182,18 @@ func (s *Store) Claims(ctx context.Context, after string, limit int) (cs []conne
 	return cs, next, nil
 }
 
-// Release gives up the tenant if the connection owns it.
-func (s *Store) Release(ctx context.Context, tenant, connection string) (err error) {
-	defer fault.Wrap(&err, "tables: release tenant %s of %s", tenant, connection)
-	c, etag, err := s.claim(ctx, tenant)
-	if fault.Is(err, fault.NotFound) || err == nil && c.Connection != connection {
+// Release gives up a claim, unless it has been renewed or has another owner
+// by now.
+func (s *Store) Release(ctx context.Context, old connection.Claim) (err error) {
+	defer fault.Wrap(&err, "tables: release tenant %s of %s", old.Tenant, old.Connection)
+	c, etag, err := s.claim(ctx, old.Tenant)
+	if fault.Is(err, fault.NotFound) || err == nil && (c.Connection != old.Connection || !c.At.Equal(old.At)) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return remove(ctx, s.claims, claimsPartition, tenant, etag)
+	return remove(ctx, s.claims, claimsPartition, old.Tenant, etag)
 }
 
 const noncesPartition = "nonce"

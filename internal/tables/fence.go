@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -44,14 +45,15 @@ func (s *Store) Fence(ctx context.Context, connection string) (f job.Fence, err 
 
 // Commit writes the batch and the fence in one entity group transaction,
 // under the fence's Version, and returns the fence with its new one. It
-// returns [fault.Conflict] if another worker has written the fence meanwhile,
-// and [fault.Conflict] with code "EntityAlreadyExists" if a person of
+// returns [fault.Conflict] with code [job.FenceMoved] if another worker has
+// written the fence meanwhile, and [fault.Conflict] with code "EntityAlreadyExists" if a person of
 // b.Add is stored already. An
 // answer that was lost on the way is found out by reading the fence again, so
 // that any other error means that nothing was written, or that nobody can say.
 func (s *Store) Commit(ctx context.Context, connection string, f job.Fence, b directory.Batch) (_ job.Fence, err error) {
 	defer fault.Wrap(&err, "tables: commit of %s", connection)
 	f.Seq++
+	f.Commit = rand.Text()
 	f.Run.Transactions++
 	actions, err := transaction(connection, f, b)
 	if err != nil {
@@ -81,10 +83,11 @@ func (s *Store) Commit(ctx context.Context, connection string, f job.Fence, b di
 	switch {
 	case readErr != nil:
 		return f, errors.Join(err, readErr)
-	case now.Epoch == f.Epoch && now.Seq == f.Seq && now.Writer == f.Writer:
+	case now.Commit == f.Commit:
 		return now, nil
 	case now.Version != f.Version:
-		return f, fault.New(fault.Conflict, "fence is at epoch %d, commit %d: another worker took over from epoch %d, commit %d", now.Epoch, now.Seq, f.Epoch, f.Seq)
+		return f, fault.New(fault.Conflict, "fence is at epoch %d, commit %d: another worker has written it since epoch %d, commit %d", now.Epoch, now.Seq, f.Epoch, f.Seq-1).
+			WithCode(job.FenceMoved)
 	}
 	if inner, ok := innerError(resp, err); ok {
 		return f, inner

@@ -147,7 +147,7 @@ func packIDs(ids []string) []byte {
 // in order.
 func (s *Store) Changes(ctx context.Context, connection string, after int64, limit int) (cs []directory.Change, err error) {
 	defer fault.Wrap(&err, "tables: changes of %s after %d", connection, after)
-	sp := span{pk: connection, after: changesKey(max(after, 0)), below: changesEnd}
+	sp := span{pk: connection, after: changesKey(max(after, 0)), below: changesEnd, limit: int32(min(max(limit, 1), 1000))}
 	err = list(ctx, s.directory, sp, func(r row) (bool, error) {
 		packed, err := unpack[[]directory.Change](r)
 		if err != nil {

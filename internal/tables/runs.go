@@ -100,7 +100,7 @@ func mergeLatest(rs []job.Run, next string, latest job.Run, limit int) ([]job.Ru
 }
 
 // maxTrim is how many packed changes one call of TrimChanges drops.
-const maxTrim = 500
+const maxTrim = 200
 
 // TrimChanges drops packed changes that are wholly older than before, oldest
 // first, and returns how many rows it dropped; the next call goes on. The
@@ -109,7 +109,7 @@ const maxTrim = 500
 func (s *Store) TrimChanges(ctx context.Context, connection string, before time.Time) (n int, err error) {
 	defer fault.Wrap(&err, "tables: trim changes of %s", connection)
 	var keys []string
-	sp := span{pk: connection, from: changesPrefix, below: changesEnd, limit: 50} // most often the first is young enough
+	sp := span{pk: connection, from: changesPrefix, below: changesEnd, limit: 1} // most often the first is young enough
 	err = list(ctx, s.directory, sp, func(r row) (bool, error) {
 		packed, err := unpack[[]directory.Change](r)
 		if err != nil {

@@ -1,14 +1,15 @@
 // Package tables keeps Rollcall's state in Azure Table Storage. It is the
 // only user of aztables.
 //
-// Nothing in the table directory is written except together with the
-// connection's fence row, under the version at which that row was read.
+// Nothing is added to a connection's directory except together with its fence
+// row, under the version at which that row was read.
 package tables
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -30,6 +31,10 @@ const (
 
 // Store is the state of all connections. It is safe for concurrent use.
 type Store struct {
+	// Now is the clock of the claims; Log takes what concerns no caller.
+	Now func() time.Time
+	Log *slog.Logger
+
 	connections *aztables.Client
 	claims      *aztables.Client
 	directory   *aztables.Client
@@ -46,6 +51,8 @@ func New(endpoint string, cred azcore.TokenCredential, opts *aztables.ClientOpti
 		return nil, fmt.Errorf("tables: client for %s: %w", endpoint, err)
 	}
 	return &Store{
+		Now:         time.Now,
+		Log:         slog.New(slog.DiscardHandler),
 		connections: svc.NewClient(connectionsTable),
 		claims:      svc.NewClient(claimsTable),
 		directory:   svc.NewClient(directoryTable),
@@ -100,7 +107,7 @@ func classifyStatus(status int, code string, resp *http.Response, err error) err
 			}
 		}
 	case http.StatusUnauthorized, http.StatusForbidden:
-		e.Kind = fault.Denied
+		// The vendor's own set-up: whatever waits for it must not be given up.
 		e.Remedy = "Give Rollcall's managed identity the role Storage Table Data Contributor on the storage account."
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		e.Kind = fault.Invalid
@@ -169,8 +176,8 @@ func remove(ctx context.Context, t *aztables.Client, pk, rk, etag string) error 
 	}))
 }
 
-// list calls f with each row of one partition whose key is in (after, below),
-// or [from, below) if after is empty, in key order, until f returns false.
+// span is a range of keys of one partition: (after, below), or [from, below)
+// if after is empty.
 type span struct {
 	pk          string
 	from, after string
@@ -179,6 +186,7 @@ type span struct {
 	filter      string
 }
 
+// list calls f with each row of the span in key order, until f returns false.
 func list(ctx context.Context, t *aztables.Client, sp span, f func(row) (more bool, err error)) error {
 	filter := fmt.Sprintf("PartitionKey eq '%s' and RowKey lt '%s'", sp.pk, sp.below)
 	if sp.after != "" {

@@ -39,8 +39,15 @@ type Page struct {
 	Header http.Header
 	Title  string
 	// Text is what the page says, with runs of white space as one space.
-	Text  string
-	forms []form
+	Text string
+	// Heading is the text of the first h1.
+	Heading string
+	// Refresh is the http-equiv of that name: after how many seconds the page
+	// loads itself again, as "5"; empty for never.
+	Refresh string
+	// Actions are where the forms lead, as the page writes it.
+	Actions []string
+	forms   []form
 	// Visited holds the addresses of the redirects on the way, and this one.
 	Visited []string
 }
@@ -116,16 +123,27 @@ func (b *Browser) do(req *http.Request) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("browser: %w", err)
 	}
+	return p, p.show(resp)
+}
+
+// Read shows an answer that was fetched without a browser's help, and closes
+// its body.
+func Read(resp *http.Response) (*Page, error) {
+	p := &Page{}
+	return p, p.show(resp)
+}
+
+func (p *Page) show(resp *http.Response) error {
 	defer func() { _ = resp.Body.Close() }()
 	p.URL, p.Status, p.Header = resp.Request.URL, resp.StatusCode, resp.Header
 	doc, err := html.Parse(io.LimitReader(resp.Body, maxPage))
 	if err != nil {
-		return nil, fmt.Errorf("browser: %s: %w", resp.Request.URL.Host, err)
+		return fmt.Errorf("browser: %s: %w", resp.Request.URL.Host, err)
 	}
 	var text strings.Builder
 	p.read(doc, &text, nil)
 	p.Text = strings.Join(strings.Fields(text.String()), " ")
-	return p, nil
+	return nil
 }
 
 // read collects text and forms below n; in is the form around it.
@@ -140,12 +158,21 @@ func (p *Page) read(n *html.Node, text *strings.Builder, in *form) {
 		case "title":
 			p.Title = strings.TrimSpace(content(n))
 			return
+		case "h1":
+			if p.Heading == "" {
+				p.Heading = strings.Join(strings.Fields(content(n)), " ")
+			}
+		case "meta":
+			if strings.EqualFold(attr(n, "http-equiv"), "refresh") {
+				p.Refresh = attr(n, "content")
+			}
 		case "form":
 			f := form{action: attr(n, "action"), method: strings.ToUpper(attr(n, "method")), fields: url.Values{}}
 			for c := n.FirstChild; c != nil; c = c.NextSibling {
 				p.read(c, text, &f)
 			}
 			p.forms = append(p.forms, f)
+			p.Actions = append(p.Actions, f.action)
 			return
 		case "input":
 			if in != nil && attr(n, "name") != "" {

@@ -1,0 +1,101 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"testing"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/graph"
+	"rollcall/internal/sandbox"
+	"rollcall/internal/sandbox/microsoft/tenant"
+	"rollcall/internal/sandbox/wiretest"
+)
+
+var wires *wiretest.Wires
+
+func TestMain(m *testing.M) {
+	wiretest.Main(m, wiretest.Options{Microsoft: true, PageSize: 50}, func(w *wiretest.Wires) { wires = w })
+}
+
+// client is a new one, whose tenants have no tokens yet.
+func client(t *testing.T, rt http.RoundTripper) *graph.Client {
+	t.Helper()
+	if rt == nil {
+		rt = wires.Transport
+	}
+	c, err := graph.New(wires.Microsoft.GraphURL(), wires.Credentials(t), rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// round follows the links from one to the round's end and applies what comes.
+func round(t *testing.T, c *graph.Client, tn *tenant.Tenant, people map[string]directory.Person, link string) (pages int, delta string) {
+	t.Helper()
+	for {
+		p, err := c.People(t.Context(), tn.ID, link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Calls != 1 {
+			t.Errorf("a page took %d calls", p.Calls)
+		}
+		pages++
+		for _, it := range p.Items {
+			if it.Removed != "" {
+				delete(people, it.ID)
+				continue
+			}
+			next := it.Person
+			if !it.HasManager {
+				next.Manager = people[it.ID].Manager
+			}
+			people[it.ID] = next
+		}
+		if p.Delta != "" {
+			return pages, p.Delta
+		}
+		link = p.Next
+	}
+}
+
+// equal compares people with the tenant's own.
+func equal(t *testing.T, people map[string]directory.Person, tn *tenant.Tenant) {
+	t.Helper()
+	truth := sandbox.Truth(tn.People())
+	if len(people) != len(truth) {
+		t.Errorf("%d people, want %d", len(people), len(truth))
+	}
+	for id, p := range people {
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatal(err)
+		}
+		delete(got, "id")
+		if !reflect.DeepEqual(got, truth[id]) {
+			t.Errorf("%s is %v, want %v", id, got, truth[id])
+		}
+	}
+}
+
+// counting counts the requests that leave, by host.
+type counting struct {
+	next http.RoundTripper
+	n    atomic.Int32
+}
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.n.Add(1)
+	return c.next.RoundTrip(r)
+}
+
+// calls is how many requests of a kind the tenant has seen.
+func calls(tn *tenant.Tenant, path string) int { return tn.Calls()[path] }

@@ -1,0 +1,360 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+
+	"rollcall/internal/bus"
+	"rollcall/internal/connection"
+	"rollcall/internal/credential"
+	"rollcall/internal/directory"
+	"rollcall/internal/graph"
+	"rollcall/internal/job"
+	"rollcall/internal/reconcile"
+	"rollcall/internal/sandbox"
+	"rollcall/internal/sandbox/microsoft/tenant"
+	"rollcall/internal/sandbox/servicebus"
+	"rollcall/internal/sandbox/wiretest"
+	"rollcall/internal/tables"
+)
+
+var wires *wiretest.Wires
+
+// Pages are small, so that a tenant of some dozens has several.
+func TestMain(m *testing.M) {
+	wiretest.Main(m, wiretest.Options{Microsoft: true, PageSize: 20, NodeModules: "../../node_modules"}, func(w *wiretest.Wires) { wires = w })
+}
+
+// tb is what a test and a property's check have in common.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// world is one connection with everything around it on real wires: Graph,
+// Azurite and Service Bus, under a virtual clock.
+type world struct {
+	tb
+	ctx    context.Context
+	clock  *wiretest.Clock
+	tenant *tenant.Tenant
+	creds  *credential.Credentials
+	store  *tables.Store
+	queue  *bus.Queue
+	bus    *servicebus.Server
+	rx     *azservicebus.Receiver
+	tx     *azservicebus.Sender
+	engine *reconcile.Engine
+	conn   string
+	begin  int // runs begun
+	// late holds the jobs of all messages so far; ever everybody who was ever
+	// stored.
+	late []job.Job
+	ever map[string]bool
+}
+
+// line is what the tests of one property share: a bus and its clients, whose
+// connections take longer than a check.
+type line struct {
+	clock *wiretest.Clock
+	creds *credential.Credentials
+	store *tables.Store
+	queue *bus.Queue
+	bus   *servicebus.Server
+	rx    *azservicebus.Receiver
+	tx    *azservicebus.Sender
+}
+
+func newLine(t *testing.T) *line {
+	l := &line{clock: wiretest.NewClock(time.Now()), creds: wires.Credentials(t), store: wires.Store(t)}
+	l.bus = wires.Bus(t, l.clock.Now, nil)
+	var err error
+	l.queue, err = bus.New(wiretest.Token("any"), bus.Options{Namespace: wiretest.Namespace, Endpoint: l.bus.Addr(), TLS: wires.TLS(), Queue: wiretest.Queue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := azservicebus.NewClient(wiretest.Namespace, wiretest.Token("any"), &azservicebus.ClientOptions{CustomEndpoint: l.bus.Addr(), TLSConfig: wires.TLS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	if l.rx, err = c.NewReceiverForQueue(wiretest.Queue, nil); err != nil {
+		t.Fatal(err)
+	}
+	if l.tx, err = c.NewSender(wiretest.Queue, nil); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// world is a connected customer of so many people.
+func (l *line) world(t *testing.T, b tb, people int) *world {
+	t.Helper()
+	w := &world{
+		tb: b, ctx: t.Context(), clock: l.clock, tenant: wires.Tenant(t, people), creds: l.creds, store: l.store,
+		queue: l.queue, bus: l.bus, rx: l.rx, tx: l.tx, conn: connection.NewID(), ever: map[string]bool{},
+	}
+	w.engine = w.newEngine(t, wires.Transport)
+	w.ok(w.store.CreateConnection(w.ctx, connection.Connection{
+		ID: w.conn, Company: "c", Name: "C", Tenant: w.tenant.ID, Status: connection.Connected, NextDue: w.clock.Now(), CreatedAt: w.clock.Now(),
+	}))
+	return w
+}
+
+func newWorld(t *testing.T, people int) *world {
+	t.Helper()
+	return newLine(t).world(t, t, people)
+}
+
+// newEngine is another worker for the same state. Its Graph goes through rt.
+func (w *world) newEngine(t *testing.T, rt http.RoundTripper) *reconcile.Engine {
+	t.Helper()
+	g, err := graph.New(wires.Microsoft.GraphURL(), w.creds, rt)
+	w.ok(err)
+	return &reconcile.Engine{
+		Graph: g, State: w.store, People: w.store, Connections: w.store, Queue: w.queue, Now: w.clock.Now, Log: wiretest.Silent(),
+		Select: graph.Select(), Budget: time.Hour, MinDelay: 15 * time.Second, MaxDelay: 15 * time.Minute, MaxAge: 24 * time.Hour,
+	}
+}
+
+func (w *world) ok(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatalf("%v", err)
+	}
+}
+
+// send starts a run and returns its ID.
+func (w *world) send(trigger job.Trigger) string {
+	w.Helper()
+	w.begin++
+	run := job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin))
+	w.ok(w.queue.Send(w.ctx, job.Job{Kind: job.Sync, Connection: w.conn, Run: run, Trigger: trigger}, time.Time{}))
+	return run
+}
+
+// again puts an old message back, under an identity that the queue has not
+// seen: it arrives late.
+func (w *world) again(j job.Job) {
+	w.Helper()
+	w.begin++
+	id := fmt.Sprintf("late-%s-%d", w.conn, w.begin)
+	w.ok(w.tx.SendMessage(w.ctx, &azservicebus.Message{Body: j.Encode(), MessageID: &id}, nil))
+}
+
+// next takes the next message, moving the clock to it; nil if the queue is
+// empty.
+func (w *world) next() *azservicebus.ReceivedMessage {
+	w.Helper()
+	for {
+		w.bus.Tick()
+		n, err := w.bus.Counts(wiretest.Queue)
+		w.ok(err)
+		if n.Active > 0 {
+			break
+		}
+		due, ok := w.bus.NextDue()
+		if !ok {
+			return nil
+		}
+		w.clock.Until(due)
+	}
+	ms, err := w.rx.ReceiveMessages(w.ctx, 1, nil)
+	w.ok(err)
+	if len(ms) != 1 {
+		w.Fatalf("%d messages received", len(ms))
+	}
+	return ms[0]
+}
+
+// worker does a job, such as Engine.Sync.
+type worker func(ctx context.Context, j job.Job) error
+
+// step does the next message, if there is one.
+func (w *world) step(do worker) bool {
+	w.Helper()
+	m := w.next()
+	if m == nil {
+		return false
+	}
+	j, err := job.Decode(m.Body)
+	w.ok(err)
+	w.late = append(w.late, j)
+	if err := do(w.ctx, j); err != nil {
+		w.Fatalf("a job of a reachable store and queue is handed back: %v", err)
+	}
+	w.ok(w.rx.CompleteMessage(w.ctx, m, nil))
+	return true
+}
+
+// quiet works until no message is left.
+func (w *world) quiet(do worker) {
+	w.Helper()
+	for n := 0; w.step(do); n++ {
+		if n > 500 {
+			w.Fatalf("no end after %d messages", n)
+		}
+	}
+}
+
+// run does one whole run, waits included, and returns its record.
+func (w *world) run() job.Run {
+	w.Helper()
+	id := w.send(job.Schedule)
+	w.quiet(w.engine.Sync)
+	return w.record(id)
+}
+
+// succeed is run, and fails the test unless the run succeeds.
+func (w *world) succeed() job.Run {
+	w.Helper()
+	r := w.run()
+	if r.State != job.Succeeded {
+		w.Fatalf("run %s: %s: %s %s", r.ID, r.State, r.Code, r.Error)
+	}
+	return r
+}
+
+func (w *world) record(run string) job.Run {
+	w.Helper()
+	r, err := w.store.Run(w.ctx, w.conn, run)
+	w.ok(err)
+	return r
+}
+
+func (w *world) connection() connection.Connection {
+	w.Helper()
+	c, err := w.store.Connection(w.ctx, w.conn)
+	w.ok(err)
+	return c
+}
+
+func (w *world) fence() job.Fence {
+	w.Helper()
+	f, err := w.store.Fence(w.ctx, w.conn)
+	w.ok(err)
+	return f
+}
+
+// stored is everybody stored, as the product sees them.
+func (w *world) stored() map[string]sandbox.Person {
+	w.Helper()
+	out := make(map[string]sandbox.Person)
+	for after := ""; ; {
+		ps, next, err := w.store.People(w.ctx, w.conn, after, 1000)
+		w.ok(err)
+		for _, r := range ps {
+			p := sandbox.Person{Properties: properties(r.Person), Active: r.Active(), Change: r.Changed}
+			if r.Pending != "" {
+				w.Errorf("%s: a removal is still pending: %s", r.ID, r.Pending)
+			}
+			out[r.ID] = p
+		}
+		if after = next; after == "" {
+			return out
+		}
+	}
+}
+
+// properties is a person as JSON, without the ID.
+func properties(p directory.Person) map[string]any {
+	b, _ := json.Marshal(p) // strings, lists and booleans: cannot fail
+	m := make(map[string]any)
+	_ = json.Unmarshal(b, &m)
+	delete(m, "id")
+	return m
+}
+
+// feed is all changes, read in small pieces.
+func (w *world) feed() (cs []sandbox.Change) {
+	w.Helper()
+	for after := int64(0); ; {
+		page, err := w.store.Changes(w.ctx, w.conn, after, 37)
+		w.ok(err)
+		if len(page) == 0 {
+			return cs
+		}
+		b, err := json.Marshal(page)
+		w.ok(err)
+		var piece []sandbox.Change
+		w.ok(json.Unmarshal(b, &piece))
+		cs = append(cs, piece...)
+		after = page[len(page)-1].Number
+	}
+}
+
+// sound checks what must hold of the stored state at any time between runs:
+// the feed, the counters, and that nobody was deleted.
+func (w *world) sound() map[string]sandbox.Person {
+	w.Helper()
+	stored := w.stored()
+	active := 0
+	for id, p := range stored {
+		w.ever[id] = true
+		if p.Active {
+			active++
+		}
+	}
+	for id := range w.ever {
+		if _, ok := stored[id]; !ok {
+			w.Errorf("%s was stored once and is gone", id)
+		}
+	}
+	feed := w.feed()
+	replayed, err := sandbox.Replay(feed)
+	w.ok(err)
+	if !reflect.DeepEqual(replayed, stored) {
+		w.Errorf("the feed replays to another state than is stored")
+	}
+	f := w.fence()
+	if f.Stored != len(stored) || f.Active != active || f.LastChange != int64(len(feed)) {
+		w.Errorf("fence counts %d stored, %d active, %d changes; there are %d, %d, %d", f.Stored, f.Active, f.LastChange, len(stored), active, len(feed))
+	}
+	return stored
+}
+
+// settled checks that the stored state is what Microsoft holds, and that
+// nothing is left over.
+func (w *world) settled() {
+	w.Helper()
+	stored := w.sound()
+	if err := sandbox.Compare(stored, sandbox.Truth(w.tenant.People())); err != nil {
+		w.Errorf("%v", err)
+	}
+	if f := w.fence(); f.Open() || f.Pending != 0 || f.People.Enum != "" || f.People.Next != "" || f.People.Delta == "" {
+		w.Errorf("fence after the last run: %+v", f)
+	}
+	pending, err := w.store.Pending(w.ctx, w.conn, 10)
+	w.ok(err)
+	seen, err := w.store.SeenRows(w.ctx, w.conn, 10)
+	w.ok(err)
+	if len(pending) != 0 || len(seen) != 0 {
+		w.Errorf("left over: pending %v, seen %v", pending, seen)
+	}
+}
+
+// active is how many people are stored and not archived.
+func (w *world) active() (n int) {
+	w.Helper()
+	for _, p := range w.stored() {
+		if p.Active {
+			n++
+		}
+	}
+	return n
+}
+
+// relogin drops the tenant's token, so that the next call asks for one.
+func (w *world) relogin() {
+	w.Helper()
+	_, err := w.creds.Fresh(w.tenant.ID)
+	w.ok(err)
+}

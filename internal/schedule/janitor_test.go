@@ -1,0 +1,180 @@
+package schedule_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+	"rollcall/internal/sandbox/wiretest"
+	"rollcall/internal/schedule"
+)
+
+// repairs notes whom it was given, and fails for some.
+type repairs struct {
+	seen   map[string]int
+	broken map[string]bool
+}
+
+func (r *repairs) Repair(_ context.Context, c connection.Connection, _ time.Time) error {
+	r.seen[c.ID]++
+	if r.broken[c.ID] {
+		return errors.New("broken")
+	}
+	return nil
+}
+
+func (w *world) janitor(rs ...schedule.Repairer) *schedule.Janitor {
+	return &schedule.Janitor{Store: w.store, Repairers: rs, Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour}
+}
+
+func (w *world) owner(tenant string) string {
+	w.t.Helper()
+	id, err := w.store.Owner(w.t.Context(), tenant)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// Only claims of connections that never came to use them are given up, and
+// not before a consent has had its time. Claims carry the real time.
+func TestStaleClaims(t *testing.T) {
+	w := newWorld(t)
+	w.clock = wiretest.NewClock(time.Now())
+	with := func(s connection.Status, tenant string, due time.Time) string {
+		return w.add(due, func(c *connection.Connection) { c.Status, c.Tenant = s, tenant })
+	}
+	later := w.clock.Now().AddDate(90, 0, 0)
+	prefix := connection.NewID()
+	tenantOf := func(n int) string { return fmt.Sprintf("%s-%d", prefix, n) }
+	owners := []string{
+		with(connection.OK, tenantOf(0), later),
+		with(connection.Failed, tenantOf(1), later),
+		with(connection.Consenting, tenantOf(2), time.Time{}),
+		with(connection.Connected, tenantOf(3), later),
+		with(connection.Invited, "", time.Time{}),
+		with(connection.OK, tenantOf(0), later), // connected another tenant after all
+		with(connection.Failed, tenantOf(6), time.Time{}),
+		connection.NewID(), // whose connection is gone
+	}
+	for i, id := range owners {
+		if err := w.store.Claim(t.Context(), tenantOf(i), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		after time.Duration
+		kept  int
+	}{{time.Hour, 8}, {2*time.Hour - time.Second, 8}, {2*time.Hour + time.Minute, 4}, {48 * time.Hour, 4}} {
+		w.clock.Until(time.Now().Add(c.after))
+		j := w.janitor()
+		j.Now = func() time.Time { return time.Now().Add(c.after) }
+		if err := j.Sweep(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for i, id := range owners {
+			want := id
+			if i >= c.kept {
+				want = ""
+			}
+			if got := w.owner(tenantOf(i)); got != want {
+				t.Errorf("after %s: tenant %d is owned by %q, want %q", c.after, i, got, want)
+			}
+		}
+	}
+}
+
+// Values that were never taken go when they have expired, and changes when
+// nobody may ask for them any more.
+func TestSweeps(t *testing.T) {
+	w := newWorld(t)
+	now := w.clock.Now()
+	old, young := connection.NewID(), connection.NewID()
+	for key, expires := range map[string]time.Time{old: now.Add(-time.Second), young: now.Add(time.Hour)} {
+		if err := w.store.PutNonce(t.Context(), key, []byte(`"x"`), expires); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feed := func(id string) int {
+		f := job.Fence{}
+		for i, age := range []int{45, 31, 29, 1} {
+			var err error
+			f.LastChange++
+			f, err = w.store.Commit(t.Context(), id, f, directory.Batch{Changes: []directory.Change{{
+				Number: int64(i + 1), Type: directory.Updated, ID: "x", At: now.AddDate(0, 0, -age),
+			}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(w.changes(id))
+	}
+	live, idle := w.add(now.Add(time.Hour), nil), w.add(time.Time{}, func(c *connection.Connection) { c.Status = connection.Invited })
+	if feed(live) != 4 || feed(idle) != 4 {
+		t.Fatal("the feeds are not there")
+	}
+	forever := w.janitor()
+	forever.Retention = 0
+	if err := forever.Sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := len(w.changes(live)); n != 4 {
+		t.Errorf("%d changes left of a feed that is kept forever", n)
+	}
+	if err := w.janitor().Sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if cs := w.changes(live); len(cs) != 2 || cs[0].Number != 3 {
+		t.Errorf("changes left: %+v", cs)
+	}
+	// An unexpired value is there, an expired one is gone from the table too.
+	past := now.Add(-time.Hour)
+	if _, err := w.store.TakeNonce(t.Context(), old, past); !fault.Is(err, fault.NotFound) {
+		t.Errorf("expired value: %v", err)
+	}
+	if _, err := w.store.TakeNonce(t.Context(), young, past); err != nil {
+		t.Errorf("value still good: %v", err)
+	}
+}
+
+func (w *world) changes(id string) []directory.Change {
+	w.t.Helper()
+	cs, err := w.store.Changes(w.t.Context(), id, 0, 100)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cs
+}
+
+// One connection that cannot be repaired keeps nobody from it, and is told.
+func TestOneBrokenConnection(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		w.add(w.clock.Now().Add(time.Hour), nil)
+	}
+	lost := w.made[4]
+	w.bus.FailSends(wiretest.Queue, 1, "amqp:not-allowed")
+	run, err := w.Manual(t.Context(), lost, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(time.Minute)
+	r := &repairs{seen: map[string]int{}, broken: map[string]bool{w.made[0]: true, w.made[3]: true}}
+	if err := w.janitor(r, w.Scheduler).Sweep(t.Context()); err == nil {
+		t.Error("nobody was told")
+	}
+	for _, id := range w.made {
+		if r.seen[id] != 1 {
+			t.Errorf("a connection was seen %d times", r.seen[id])
+		}
+	}
+	if m := w.one(lost); m.Run != run {
+		t.Errorf("run %s, want %s", m.Run, run)
+	}
+}
