@@ -18,7 +18,8 @@ import (
 // Absence is no proof: however an enumeration ends, nobody is archived by it
 // who is still there.
 func TestAbsenceIsNoProof(t *testing.T) {
-	w := newWorld(t, 45)
+	t.Parallel()
+	w := newWorld(t, 25)
 	w.succeed()
 	for _, c := range []struct {
 		name  string
@@ -29,12 +30,12 @@ func TestAbsenceIsNoProof(t *testing.T) {
 		{"cut chunked", fault.Fault{Kind: fault.CutChunked, Path: fault.UsersDelta, Skip: 2, Count: 1}, false},
 		{"server error", fault.Fault{Kind: fault.Error, Status: 500, Path: fault.UsersDelta, Skip: 1, Count: 3}, false},
 		{"gateway in HTML", fault.Fault{Kind: fault.Error, Status: 502, Path: fault.UsersDelta, Skip: 1, Count: 1}, false},
-		{"forbidden midway", fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Skip: 1, Count: 1}, true},
-		{"forbidden at once", fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Count: 1}, true},
+		{"forbidden midway", fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Skip: 1, Count: 2}, true},
+		{"forbidden at once", fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Count: 2}, true},
 		{"empty pages", fault.Fault{Kind: fault.Empty, Path: fault.UsersDelta, Skip: 1, Count: 5}, false},
 		{"expired midway, 410", fault.Fault{Kind: fault.Resync, Path: fault.UsersDelta, Skip: 1, Count: 1}, false},
 		{"expired midway, 400", fault.Fault{Kind: fault.Expired, Path: fault.UsersDelta, Skip: 1, Count: 1}, false},
-		{"confirmation forbidden", fault.Fault{Kind: fault.Forbidden, Path: fault.ByIDs, Count: 1}, true},
+		{"confirmation forbidden", fault.Fault{Kind: fault.Forbidden, Path: fault.ByIDs, Count: 2}, true},
 		{"confirmation fails", fault.Fault{Kind: fault.Error, Status: 503, Path: fault.ByIDs, Count: 2}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,8 +53,8 @@ func TestAbsenceIsNoProof(t *testing.T) {
 			if c.fails && r.Remedy == "" {
 				t.Error("the run failed without a remedy")
 			}
-			if n := w.active(); r.Archived != 0 || n != 45 {
-				t.Errorf("%d archived, %d active, want 0 and 45", r.Archived, n)
+			if n := w.active(); r.Archived != 0 || n != 25 {
+				t.Errorf("%d archived, %d active, want 0 and 25", r.Archived, n)
 			}
 			w.succeed()
 			w.settled()
@@ -105,7 +106,8 @@ func dropping(id string) http.RoundTripper {
 // Somebody missing from a complete enumeration who exists stays; somebody
 // missing who is gone is archived, as missing.
 func TestMissingIsConfirmed(t *testing.T) {
-	w := newWorld(t, 50)
+	t.Parallel()
+	w := newWorld(t, 25)
 	w.succeed()
 	people := w.tenant.People()
 	stays, leaves := people[7].ID, people[9].ID
@@ -146,6 +148,7 @@ func TestMissingIsConfirmed(t *testing.T) {
 // A delta round that does not mention a manager has said nothing about one;
 // an enumeration that does not is asked again.
 func TestUnmentionedManager(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 30)
 	people := w.tenant.People()
 	boss, kept, lost := people[0].ID, people[1].ID, people[2].ID
@@ -175,19 +178,20 @@ func TestUnmentionedManager(t *testing.T) {
 // A refusal ends the run at once, tells what to do, and shows at the
 // connection; the next run mends everything.
 func TestForbidden(t *testing.T) {
-	w := newWorld(t, 45)
+	t.Parallel()
+	w := newWorld(t, 25)
 	w.succeed()
 	_, err := w.tenant.Apply(bulk(1))
 	w.ok(err)
-	fired := wires.Fault(t, w.tenant, fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Count: 1})
+	fired := wires.Fault(t, w.tenant, fault.Fault{Kind: fault.Forbidden, Path: fault.UsersDelta, Count: 2})
 	calls := w.tenant.Calls()[fault.UsersDelta]
 	r := w.run()
 	fired()
 	if r.State != job.RunFailed || r.Code != "Authorization_RequestDenied" || !strings.Contains(r.Remedy, "consent") {
 		t.Errorf("run %+v", r)
 	}
-	if n := w.tenant.Calls()[fault.UsersDelta] - calls; n != 1 {
-		t.Errorf("%d calls after a refusal, want 1", n)
+	if n := w.tenant.Calls()[fault.UsersDelta] - calls; n != 2 {
+		t.Errorf("%d calls, want one that is refused and one more with a new token", n)
 	}
 	c := w.connection()
 	if c.Status != connection.Failed || c.Problem == nil || c.Problem.Remedy != r.Remedy || c.LastRun != r.ID {
@@ -203,10 +207,12 @@ func TestForbidden(t *testing.T) {
 // A run that fails for longer than the limit ends, tells what to do, and the
 // next one goes on from where it was.
 func TestMaxAge(t *testing.T) {
-	w := newWorld(t, 45)
+	t.Parallel()
+	w := newWorld(t, 25)
 	w.succeed()
 	_, err := w.tenant.Apply(bulk(2))
 	w.ok(err)
+	w.engine.MaxAge = 2 * time.Hour
 	start := w.clock.Now()
 	down := fault.Fault{Kind: fault.Error, Status: 503, Path: fault.UsersDelta, Tenant: w.tenant.ID}
 	id, err := wires.Microsoft.AddFault(down)
@@ -218,8 +224,8 @@ func TestMaxAge(t *testing.T) {
 	if took := w.clock.Now().Sub(start); took < w.engine.MaxAge || took > w.engine.MaxAge+2*w.engine.MaxDelay {
 		t.Errorf("ended after %s, want %s", took, w.engine.MaxAge)
 	}
-	// 15 s, doubled to 15 min: about a hundred tries in a day, and no more.
-	if n := wires.Microsoft.Fired(id); n != r.GraphCalls || n < 90 || n > 110 {
+	// 15 s, doubled to 15 min: thirteen waits fill two hours.
+	if n := wires.Microsoft.Fired(id); n != r.GraphCalls || n < 13 || n > 16 {
 		t.Errorf("%d tries, the run counts %d", n, r.GraphCalls)
 	}
 	wires.Microsoft.ClearFault(id)
@@ -251,6 +257,7 @@ func (timeout) Is(err error) bool {
 // A Graph that hangs is a Graph that fails: the run waits longer and longer,
 // and does not take it for its own time that is up.
 func TestHangingGraph(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 5)
 	h := &hanging{}
 	e := w.newEngine(t, h)

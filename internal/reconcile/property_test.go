@@ -26,7 +26,7 @@ func drawFault(t *rapid.T) fault.Fault {
 			fault.Empty, fault.Replay, fault.Duplicate, fault.Flap, fault.Permute, fault.AADSTS, fault.NoRoles,
 		}).Draw(t, "fault"),
 		Skip:  rapid.IntRange(0, 3).Draw(t, "skip"),
-		Count: rapid.IntRange(1, 3).Draw(t, "count"),
+		Count: rapid.IntRange(1, 4).Draw(t, "count"),
 	}
 	switch f.Kind {
 	case fault.Throttle:
@@ -47,11 +47,11 @@ func (w *world) edit(t *rapid.T) {
 	switch kind := rapid.SampledFrom([]string{"bulk", "create", "update", "manager", "unmanage", "remove", "purge", "restore", "forget"}).Draw(t, "edit"); {
 	case kind == "bulk":
 		_, err := w.tenant.Apply(tenant.Bulk{
-			Seed: rapid.Uint64().Draw(t, "seed"), Edit: rapid.IntRange(0, 30).Draw(t, "edits"),
-			Restore: rapid.IntRange(0, 6).Draw(t, "restores"), Create: rapid.IntRange(0, 15).Draw(t, "creations"),
+			Seed: rapid.Uint64().Draw(t, "seed"), Edit: rapid.IntRange(0, 15).Draw(t, "edits"),
+			Restore: rapid.IntRange(0, 6).Draw(t, "restores"), Create: rapid.IntRange(0, 12).Draw(t, "creations"),
 		})
 		w.ok(err)
-		for range min(rapid.IntRange(0, 12).Draw(t, "removals"), len(people)) {
+		for range min(rapid.IntRange(0, 8).Draw(t, "removals"), len(people)) {
 			w.leave(pick(w.tenant.People()), w.tenant.Remove)
 		}
 	case kind == "create":
@@ -93,9 +93,10 @@ func (w *world) leave(id string, how func(string) error) {
 // people are Microsoft's, whoever left is archived, and the feed tells it all
 // without a gap.
 func TestAnyStory(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		w := l.world(t, rt, rapid.IntRange(0, 50).Draw(rt, "people"))
+		w := l.world(t, rt, rapid.IntRange(0, 30).Draw(rt, "people"))
 		w.engine.Budget = rapid.SampledFrom([]time.Duration{time.Hour, -1}).Draw(rt, "budget") // -1: one page a slice
 		twin := w.newEngine(t, wires.Transport)
 		twin.Budget = w.engine.Budget

@@ -29,7 +29,7 @@ var wires *wiretest.Wires
 
 // Pages are small, so that a tenant of some dozens has several.
 func TestMain(m *testing.M) {
-	wiretest.Main(m, wiretest.Options{Microsoft: true, PageSize: 20, NodeModules: "../../node_modules"}, func(w *wiretest.Wires) { wires = w })
+	wiretest.Main(m, wiretest.Options{Microsoft: true, PageSize: 10, NodeModules: "../../node_modules"}, func(w *wiretest.Wires) { wires = w })
 }
 
 // tb is what a test and a property's check have in common.

@@ -1,0 +1,96 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"rollcall/internal/job"
+	msfault "rollcall/internal/sandbox/microsoft/fault"
+	"rollcall/internal/sandbox/microsoft/tenant"
+)
+
+// The tests of this file count or lose writes of the one store, so none of
+// them is parallel.
+
+// What a run may cost: nothing to do is one call, and N changes fill their
+// transactions.
+func TestCosts(t *testing.T) {
+	w := newWorld(t, 100)
+	w.succeed()
+	cost := func() (r job.Run, reads, writes, graph int64) {
+		before, calls := wires.Tables.Requests().Total, w.tenant.Calls()
+		id := w.send(job.Schedule)
+		w.quiet(w.engine.Sync)
+		after := wires.Tables.Requests().Total
+		for path, n := range w.tenant.Calls() {
+			if path != msfault.Token {
+				graph += int64(n - calls[path])
+			}
+		}
+		return w.record(id), after.Reads - before.Reads, after.Writes - before.Writes, graph
+	}
+	r, reads, writes, calls := cost()
+	if r.State != job.Succeeded || calls != 1 || r.GraphCalls != 1 || reads > 2 || writes > 4 {
+		t.Errorf("a run with nothing to do: %s, %d calls (it counts %d), %d reads, %d writes; want 1, at most 2, at most 4", r.State, calls, r.GraphCalls, reads, writes)
+	}
+	for _, n := range []int{1, 96, 97} {
+		for _, p := range w.tenant.People()[:n] {
+			w.ok(w.tenant.Update(p.ID, fields("jobTitle", fmt.Sprintf("Title %d", n))))
+		}
+		r, _, _, calls := cost()
+		pages := int64((n + 9) / 10)
+		limit := 1.05*float64((n+95)/96) + 2 // and the opening commit
+		if r.State != job.Succeeded || r.Updated != n || float64(r.Transactions) > limit || calls != pages {
+			t.Errorf("%d changed: %s, %d updated in %d transactions (at most %.1f), %d calls (want %d)", n, r.State, r.Updated, r.Transactions, limit, calls, pages)
+		}
+	}
+	w.settled()
+}
+
+// A worker that dies before any of its writes loses nothing: the message comes
+// again, and the end is the same.
+func TestKilledBeforeAnyWrite(t *testing.T) {
+	l := newLine(t)
+	for n, fired := 1, true; fired; n++ {
+		w := l.world(t, t, 101) // more than a transaction holds, and no whole pages in one
+		first := w.killed(n)
+		w.settled()
+		_, err := w.tenant.Apply(tenant.Bulk{Seed: uint64(n), Edit: 98, Remove: 4, Create: 3})
+		w.ok(err)
+		second := w.killed(n)
+		w.settled()
+		if fired = first || second; n == 1 && !fired || n > 20 {
+			t.Fatalf("killed before write %d: %v, %v", n, first, second)
+		}
+	}
+}
+
+// killed does a run whose first worker can write n-1 times and then no more,
+// and tells whether it wanted to.
+func (w *world) killed(n int) (fired bool) {
+	w.Helper()
+	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: job.Schedule}
+	w.begin++
+	var last int64
+	wires.Tables.BeforeWrite(func(count int64, _ string) error {
+		if last == 0 {
+			last = count + int64(n) - 1
+		}
+		if count >= last {
+			fired = true
+			return errors.New("killed")
+		}
+		return nil
+	})
+	err := w.engine.Sync(w.ctx, j)
+	wires.Tables.BeforeWrite(nil)
+	if fired == (err == nil) {
+		w.Fatalf("killed before write %d: %v, the worker says %v", n, fired, err)
+	}
+	w.clock.Advance(time.Minute)
+	w.ok(w.engine.Sync(w.ctx, j))
+	w.quiet(w.engine.Sync)
+	return fired
+}
