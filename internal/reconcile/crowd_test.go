@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-const crowdSize = 60
+const crowdSize = 25
 
 // crowd answers users/delta with one page of people as large as Entra allows.
 // The stand-in's directory has no such page.

@@ -146,6 +146,10 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 // A worker that slept through a takeover writes nothing any more.
 func TestStaleWorker(t *testing.T) {
 	w := newWorld(t, 35)
+	w.succeed()
+	for _, p := range w.tenant.People() { // rows to replace: rows to add would be refused anyway
+		w.ok(w.tenant.Update(p.ID, fields("jobTitle", "Changed")))
+	}
 	g := &gate{next: wires.Transport, held: make(chan struct{}), letGo: make(chan struct{}), skip: 2}
 	sleeper := w.newEngine(t, g)
 	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, "x"), Trigger: job.Schedule}
@@ -184,7 +188,7 @@ func TestLargePeople(t *testing.T) {
 	}
 	w.engine.Graph = w.newEngine(t, crowd{other, proxies}).Graph
 	r := w.succeed()
-	if r.Created != crowdSize || r.Transactions < 4 {
+	if r.Created != crowdSize || r.Transactions < 3 {
 		t.Errorf("%d created in %d transactions", r.Created, r.Transactions)
 	}
 	for id, p := range w.sound() {
