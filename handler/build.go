@@ -83,6 +83,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	engine := &reconcile.Engine{
 		Graph: msgraph, State: store, People: store, Connections: store, Queue: jobs, Now: now, Log: log,
 		Select: graph.Select(), Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
+		Guard: c.guard,
 	}
 	verifier := &consent.Verifier{
 		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Base: c.verify, Now: now, Log: log,

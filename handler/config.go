@@ -3,6 +3,8 @@ package main
 import (
 	"log/slog"
 	"time"
+
+	"rollcall/internal/connection"
 )
 
 // config is every setting of the handler. It is read once, before it serves.
@@ -31,6 +33,7 @@ type config struct {
 	maxAge    time.Duration
 	verify    time.Duration
 	retention time.Duration
+	guard     connection.Guard
 
 	level slog.Level
 }
@@ -61,14 +64,18 @@ func load(getenv func(string) string) (config, []setting, error) {
 		namespace:   r.hostname("ServiceBusConnection__fullyQualifiedNamespace", "Service Bus namespace, such as contoso.servicebus.windows.net. The Functions host reads it too."),
 		busEndpoint: r.hostPort("SERVICEBUS_CUSTOM_ENDPOINT", "Where to connect to the namespace if not at its own name."),
 
-		interval:  r.duration("SYNC_INTERVAL", "12h", time.Hour, 168*time.Hour, "Time between two scheduled syncs of a connection."),
-		spread:    r.duration("SYNC_SPREAD", "10m", 0, 6*time.Hour, "Window over which connections that are due together are spread."),
-		cooldown:  r.duration("SYNC_COOLDOWN", "30m", time.Second, 24*time.Hour, "Least time between two manual syncs of a connection."),
-		budget:    r.duration("SLICE_BUDGET", "4m", time.Second, 7*time.Minute, "How long one worker invocation works on a run before it hands over to the next."),
-		minDelay:  r.duration("RETRY_MIN_DELAY", "15s", 50*time.Millisecond, 10*time.Minute, "Wait after a first failure; it doubles with each one after."),
-		maxDelay:  r.duration("RETRY_MAX_DELAY", "15m", 50*time.Millisecond, 6*time.Hour, "Longest wait after a failure, unless Microsoft asks for more."),
-		maxAge:    r.duration("RUN_MAX_AGE", "24h", time.Hour, 168*time.Hour, "How long a run may go on failing before it ends."),
-		verify:    r.duration("VERIFY_MIN_DELAY", "2s", 50*time.Millisecond, time.Minute, "Wait between the first two checks whether a consent has taken effect; it doubles up to 5m, for 30m."),
+		interval: r.duration("SYNC_INTERVAL", "12h", time.Hour, 168*time.Hour, "Time between two scheduled syncs of a connection."),
+		spread:   r.duration("SYNC_SPREAD", "10m", 0, 6*time.Hour, "Window over which connections that are due together are spread."),
+		cooldown: r.duration("SYNC_COOLDOWN", "30m", time.Second, 24*time.Hour, "Least time between two manual syncs of a connection."),
+		budget:   r.duration("SLICE_BUDGET", "4m", time.Second, 7*time.Minute, "How long one worker invocation works on a run before it hands over to the next."),
+		minDelay: r.duration("RETRY_MIN_DELAY", "15s", 50*time.Millisecond, 10*time.Minute, "Wait after a first failure; it doubles with each one after."),
+		maxDelay: r.duration("RETRY_MAX_DELAY", "15m", 50*time.Millisecond, 6*time.Hour, "Longest wait after a failure, unless Microsoft asks for more."),
+		maxAge:   r.duration("RUN_MAX_AGE", "24h", time.Hour, 168*time.Hour, "How long a run may go on failing before it ends."),
+		verify:   r.duration("VERIFY_MIN_DELAY", "2s", 50*time.Millisecond, time.Minute, "Wait between the first two checks whether a consent has taken effect; it doubles up to 5m, for 30m."),
+		guard: connection.Guard{
+			MaxCount:   r.number("GUARD_MAX_COUNT", 100, 0, 1000000, "Most people that a run archives without a human; 0 for no such limit."),
+			MaxPercent: r.number("GUARD_MAX_PERCENT", 10, 0, 100, "Greatest part of the active people that a run archives without a human, if more than 5 are to go; 0 for no such limit."),
+		},
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
 		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),

@@ -52,6 +52,7 @@ func TestLoadRefuses(t *testing.T) {
 		"SYNC_INTERVAL":                                 "30",
 		"SLICE_BUDGET":                                  "9m",
 		"RETRY_MAX_DELAY":                               "1s", // below the least delay
+		"GUARD_MAX_PERCENT":                             "101",
 		"LOG_LEVEL":                                     "loud",
 	} {
 		env := good()

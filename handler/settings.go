@@ -143,6 +143,15 @@ func (r *reader) port(name, meaning string) int {
 	return n
 }
 
+func (r *reader) number(name string, def, low, high int, meaning string) int {
+	v := r.value(setting{name: name, def: strconv.Itoa(def), bounds: fmt.Sprintf("%d to %d", low, high), meaning: meaning})
+	n, err := strconv.Atoi(v)
+	if err != nil || n < low || n > high {
+		r.wrong(name, "is %q: want %d to %d", v, low, high)
+	}
+	return n
+}
+
 const minKey = 32 // bytes; as long as the HMAC's own output
 
 // keys never quotes what it read: it is secret.

@@ -29,6 +29,8 @@ const (
 	Connected Status = "connected"
 	// OK: the last run succeeded.
 	OK Status = "ok"
+	// Held: the last run's removals wait for a human; all else is in step.
+	Held Status = "held"
 	// Failed: the last run ended without success; Problem says what to do.
 	Failed Status = "failed"
 )
@@ -38,9 +40,10 @@ const (
 var Transitions = map[Status][]Status{
 	Invited:    {Consenting},
 	Consenting: {Connected, Failed},
-	Connected:  {OK, Failed},
-	OK:         {Failed},
-	Failed:     {OK, Consenting},
+	Connected:  {OK, Held, Failed},
+	OK:         {Held, Failed},
+	Held:       {OK, Failed},
+	Failed:     {OK, Held, Consenting},
 }
 
 // Connection is one company's connection. Times are UTC.
@@ -83,6 +86,10 @@ type Connection struct {
 	// LastRun is the run that ended last, LastSuccess when one last succeeded.
 	LastRun     string
 	LastSuccess time.Time
+
+	// Guard is the connection's own limit of removals; nil means the
+	// vendor's default.
+	Guard *Guard
 
 	CreatedAt time.Time
 	// CreatedBy is the actor that the vendor asserted, as asserted.
@@ -139,7 +146,7 @@ func NewID() string { return strings.ToLower(rand.Text()) }
 // that runs may open.
 func (c *Connection) Live() bool {
 	switch c.Status {
-	case Connected, OK:
+	case Connected, OK, Held:
 		return true
 	case Failed:
 		return !c.NextDue.IsZero()
@@ -156,6 +163,27 @@ func (c *Connection) Move(s Status) error {
 	}
 	c.Status = s
 	return nil
+}
+
+// Guard limits how many people a run may archive without a human.
+type Guard struct {
+	// MaxCount is the most people, MaxPercent the greatest part of those
+	// active, where more than five are to go. 0 means no such limit.
+	MaxCount   int `json:"maxCount"`
+	MaxPercent int `json:"maxPercent"`
+}
+
+// fewRemovals are never held for their share: in a company of ten, one leaver
+// is ten percent.
+const fewRemovals = 5
+
+// Holds reports whether so many removals of so many active people wait for a
+// human.
+func (g Guard) Holds(removals, active int) bool {
+	if g.MaxCount > 0 && removals > g.MaxCount {
+		return true
+	}
+	return g.MaxPercent > 0 && removals > fewRemovals && removals*100 > g.MaxPercent*active
 }
 
 // Claim says which connection owns a tenant, since when.

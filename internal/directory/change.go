@@ -100,6 +100,10 @@ type Batch struct {
 	// whose listed removal is to be dropped.
 	Pend   []string
 	Unpend []string
+	// Hold names people whose listed removal becomes part of the held plan,
+	// Unhold those who drop out of it.
+	Hold   []string
+	Unhold []string
 	// Enum and Seen are the IDs that an enumeration has come across; DropSeen
 	// are names of stored lists of such IDs that are no longer needed.
 	Enum     string
@@ -113,5 +117,5 @@ const MaxRows = 96
 
 // Rows counts the rows that the batch writes one by one.
 func (b *Batch) Rows() int {
-	return len(b.Add) + len(b.Put) + len(b.Pend) + len(b.Unpend) + len(b.DropSeen)
+	return len(b.Add) + len(b.Put) + len(b.Pend) + len(b.Unpend) + len(b.Hold) + len(b.Unhold) + len(b.DropSeen)
 }

@@ -198,6 +198,11 @@ type Record struct {
 	// Pending is why the person's removal waits for the end of the run; empty
 	// if none waits.
 	Pending Reason `json:"pending,omitempty"`
+	// Held is true if that removal is part of a held plan.
+	Held bool `json:"held,omitempty"`
+	// Kept is true for somebody whose removal a human has rejected: it is not
+	// proposed again until they reappear and leave.
+	Kept bool `json:"kept,omitempty"`
 	// Created is when the record was first stored.
 	Created time.Time `json:"created"`
 	// Changed is the number of the last change of this record.

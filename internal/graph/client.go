@@ -88,6 +88,7 @@ func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Clie
 type answer struct {
 	status int
 	header http.Header
+	calls  int // requests so far, of this and earlier tries
 }
 
 type answerKey struct{}
@@ -97,11 +98,15 @@ type answerKey struct{}
 type observer struct{ next http.RoundTripper }
 
 func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	a, ok := req.Context().Value(answerKey{}).(*answer)
+	if ok {
+		a.calls++
+	}
 	resp, err := o.next.RoundTrip(req)
 	if err != nil {
 		return resp, err
 	}
-	if a, ok := req.Context().Value(answerKey{}).(*answer); ok {
+	if ok {
 		a.status, a.header = resp.StatusCode, resp.Header
 	}
 	resp.Body = &bounded{resp.Body, maxBody}
@@ -131,13 +136,13 @@ func (c *Client) send(ctx context.Context, tenant string, method abstractions.Ht
 	var seen answer
 	b, err = c.try(ctx, tenant, method, link, body, &seen)
 	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
-		return b, 1, err
+		return b, seen.calls, err
 	}
 	if _, err := c.creds.Fresh(tenant); err != nil {
-		return nil, 1, err
+		return nil, seen.calls, err
 	}
 	b, err = c.try(ctx, tenant, method, link, body, &seen)
-	return b, 2, err
+	return b, seen.calls, err
 }
 
 func (c *Client) try(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte, seen *answer) ([]byte, error) {
@@ -150,7 +155,7 @@ func (c *Client) try(ctx context.Context, tenant string, method abstractions.Htt
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	*seen = answer{}
+	seen.status, seen.header = 0, nil
 	ctx = context.WithValue(ctx, answerKey{}, seen)
 
 	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(cred, []string{c.scope}, []string{c.host})

@@ -34,6 +34,10 @@ type Fence struct {
 	Active  int    `json:"active"`
 	Pending int    `json:"pending,omitempty"`
 	People  Cursor `json:"people"`
+	// Plan is the held plan that waits for a decision, nil if none does; Held
+	// counts those of its people who have not returned.
+	Plan *Plan `json:"plan,omitempty"`
+	Held int   `json:"held,omitempty"`
 
 	// Version is the store's opaque version; empty before the first commit.
 	Version string `json:"-"`

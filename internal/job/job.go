@@ -38,6 +38,8 @@ const (
 	Schedule Trigger = "schedule"
 	Manual   Trigger = "manual"
 	Again    Trigger = "again"
+	Approve  Trigger = "approve" // archive the people of a held plan
+	Reject   Trigger = "reject"  // keep them
 )
 
 // Job is one message of the queue sync-jobs.
@@ -50,6 +52,8 @@ type Job struct {
 	// Slice counts continuations from 0. For Verify it is the attempt.
 	Slice   int     `json:"slice"`
 	Trigger Trigger `json:"trigger,omitempty"`
+	// Plan is the hash of the held plan that Approve and Reject decide.
+	Plan string `json:"plan,omitempty"`
 	// Try counts how often the job was put back without having been begun. It
 	// is part of the message's identity, which the queue would drop otherwise.
 	Try int `json:"try,omitempty"`

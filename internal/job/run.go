@@ -17,6 +17,8 @@ const (
 	Succeeded State = "succeeded"
 	RunFailed State = "failed"
 	Merged    State = "merged" // its work was done by the run in MergedInto
+	// Held: everything but removals is written; they wait for a human.
+	Held State = "held"
 )
 
 // Counters is what a run did. All counts are exact: they commit in the same
@@ -63,6 +65,22 @@ type Run struct {
 	// LastChange is the number of the last change of the connection when this
 	// record was written.
 	LastChange int64 `json:"lastChange"`
+	// Plan is the plan of removals that waited for a human when the run ended,
+	// or that the run decided.
+	Plan *Plan `json:"plan,omitempty"`
+}
+
+// Plan is a list of removals that the guard has held. It never grows: who
+// leaves later waits for the next plan. Who returns drops out.
+type Plan struct {
+	// Hash is of the list as it was held; a decision names it.
+	Hash string `json:"hash"`
+	// Run is the run that was held, At when.
+	Run string    `json:"run"`
+	At  time.Time `json:"at"`
+	// Count is how many people it would archive, of so many who were Active.
+	Count  int `json:"count"`
+	Active int `json:"active"`
 }
 
 // short is 12 hex digits of a hash: enough to tell apart the runs of one

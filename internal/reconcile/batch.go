@@ -34,36 +34,6 @@ type batcher struct {
 	fresh bool
 }
 
-// entry is one person: as stored, and as they will be.
-type entry struct {
-	prior *directory.Record // nil if not stored
-	next  directory.Record
-	// hasManager is false if next's manager is prior's.
-	hasManager bool
-	queued     bool // in order
-}
-
-// rows is how many rows the entry takes: the record, and one where a removal
-// begins to wait or waits no more.
-func (e *entry) rows() int {
-	if e.prior != nil && e.prior.Pending != e.next.Pending || e.prior == nil && e.next.Pending != "" {
-		return 2
-	}
-	return 1
-}
-
-// settled reports whether the stored record needs no write.
-func (e *entry) settled() bool {
-	return e.prior != nil && e.prior.Pending == e.next.Pending && directory.Compare(e.prior, &e.next) == nil
-}
-
-// folded is what a page makes of one person. The batch's own entry is left
-// alone until there is room for the difference.
-type folded struct {
-	entry
-	in *entry // the person's entry in the batch, or nil
-}
-
 func newBatcher(w *worker) *batcher {
 	return &batcher{
 		w:       w,
@@ -121,8 +91,8 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 		case it.Removed == "":
 			f.next = directory.Merge(current, it)
 			f.hasManager = f.hasManager || it.HasManager
-		case current == nil || !current.Active():
-			continue // never stored, or archived already
+		case current == nil || !current.Active() || current.Kept || current.Held:
+			continue // never stored, archived already, or a human has the say
 		default:
 			f.next = *current
 			f.next.Pending = it.Removed
@@ -144,7 +114,7 @@ func (b *batcher) managers(ctx context.Context, people []*folded) error {
 	enumerating := b.w.fence.People.Enum != ""
 	var ids []string
 	for _, f := range people {
-		returns := f.prior != nil && !f.prior.Active()
+		returns := f.prior != nil && (!f.prior.Active() || f.prior.Pending != "" || f.prior.Kept)
 		if (enumerating || returns) && !f.hasManager && f.next.Pending == "" && f.next.Manager != "" {
 			ids = append(ids, f.next.ID)
 		}
@@ -328,14 +298,8 @@ func (b *batcher) plan() directory.Batch {
 			batch.Changes = append(batch.Changes, *c)
 			count(f, c.Type)
 		}
-		waited := e.prior != nil && e.prior.Pending != ""
-		switch waits := e.next.Pending != ""; {
-		case waits && !waited:
-			f.Pending++
-			batch.Pend = append(batch.Pend, e.next.ID)
-		case waited && !waits:
-			f.Pending--
-			batch.Unpend = append(batch.Unpend, e.next.ID)
+		if was, is := e.listed(); was != is {
+			relist(f, &batch, e.next.ID, was, is)
 		}
 		if e.prior == nil {
 			e.next.Created = now
@@ -345,21 +309,4 @@ func (b *batcher) plan() directory.Batch {
 		}
 	}
 	return batch
-}
-
-func count(f *job.Fence, t directory.Type) {
-	switch t {
-	case directory.Created:
-		f.Run.Created++
-		f.Stored++
-		f.Active++
-	case directory.Updated:
-		f.Run.Updated++
-	case directory.Archived:
-		f.Run.Archived++
-		f.Active--
-	case directory.Reactivated:
-		f.Run.Reactivated++
-		f.Active++
-	}
 }

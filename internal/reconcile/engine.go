@@ -42,6 +42,8 @@ type People interface {
 	People(ctx context.Context, connection, after string, limit int) (ps []directory.Record, next string, err error)
 	// Pending lists people whose removal waits for the end of the run.
 	Pending(ctx context.Context, connection string, limit int) ([]string, error)
+	// Held lists people whose removal is part of the held plan.
+	Held(ctx context.Context, connection, after string, limit int) ([]string, error)
 	Seen(ctx context.Context, connection, enum string) (map[[16]byte]struct{}, error)
 }
 
@@ -76,6 +78,8 @@ type Engine struct {
 	MinDelay, MaxDelay time.Duration
 	// MaxAge is how long a run may stay open; then it ends as failed.
 	MaxAge time.Duration
+	// Guard is the limit of removals of connections without one of their own.
+	Guard connection.Guard
 }
 
 // worker is one slice of one run.
@@ -120,6 +124,7 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 		return err
 	}
 	f := &w.fence
+	decision := j.Trigger == job.Approve || j.Trigger == job.Reject
 	switch {
 	case f.Ended(j.Run) && !(f.Open() && f.Run.ID == j.Run):
 		w.log.InfoContext(ctx, "job of an ended run: records brought up to date")
@@ -127,8 +132,14 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 			return nil
 		}
 		return w.project(ctx)
+	case f.Open() && f.Run.ID != j.Run && decision:
+		e := fault.New(fault.Throttled, "run %s is open", f.Run.ID)
+		e.After = decisionWait
+		return e // put back: a decision is never dropped
 	case f.Open() && f.Run.ID != j.Run:
 		return w.merge(ctx, j)
+	case decision && !f.Open() && (f.Plan == nil || f.Plan.Hash != j.Plan):
+		return w.refuse(ctx, j)
 	case f.Open() && j.Slice < f.Slice:
 		// The slice was committed, but perhaps its message never sent.
 		w.log.InfoContext(ctx, "job of an earlier slice: message sent again", "slice", f.Slice)
@@ -162,6 +173,9 @@ func (w *worker) slice(ctx context.Context, j job.Job) error {
 	}
 }
 
+// decisionWait is how long a decision waits for an open run.
+const decisionWait = 10 * time.Second
+
 // lost reports whether a commit was refused because the fence has moved on.
 func lost(err error) bool {
 	return fault.Is(err, fault.Conflict) && fault.Of(err).Code == job.FenceMoved
@@ -181,7 +195,11 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 		}
 		f.Run = job.Run{ID: j.Run, Trigger: j.Trigger, Began: w.Now().UTC(), Phase: phasePeople}
 		f.Slice, f.Attempt = j.Slice, 0
-		w.begin()
+		if j.Plan != "" {
+			f.Run.Phase, f.Run.Plan = phaseDecide, f.Plan
+		} else {
+			w.begin()
+		}
 	}
 	f.Run.State = job.Running
 	f.Run.NextTry = time.Time{}

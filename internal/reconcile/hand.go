@@ -187,10 +187,19 @@ func (w *worker) project(ctx context.Context) error {
 		}
 		c.LastRun = r.ID
 		status := connection.OK
-		if r.State == job.RunFailed {
+		switch r.State {
+		case job.RunFailed:
 			status = connection.Failed
 			c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended}
-		} else {
+		case job.Held:
+			status, c.LastSuccess = connection.Held, r.Ended
+			c.Problem = &connection.Problem{
+				Code:    "removals_held",
+				Message: fmt.Sprintf("%d of %d people would be archived at once. Nobody was; everything else is up to date.", r.Plan.Count, r.Plan.Active),
+				Remedy:  "Ask the customer whether these people have left, then approve or reject the plan of run " + r.Plan.Run + ".",
+				At:      r.Ended,
+			}
+		default:
 			c.Problem, c.LastSuccess = nil, r.Ended
 		}
 		if err := c.Move(status); err != nil {

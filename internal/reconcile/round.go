@@ -17,7 +17,10 @@ const (
 	phasePeople = "people"
 	phaseSweep  = "sweep"  // who was not in a full enumeration?
 	phaseTidy   = "tidy"   // drop the IDs seen
-	phaseSettle = "settle" // archive those whose removal waits
+	phaseJudge  = "judge"  // may those whose removal waits go without a human?
+	phaseHold   = "hold"   // make them a plan that waits for one
+	phaseSettle = "settle" // archive them
+	phaseDecide = "decide" // do with a held plan what a human has decided
 	phaseDone   = "done"
 )
 
@@ -37,7 +40,10 @@ func (w *worker) work(ctx context.Context) error {
 		phasePeople: w.people,
 		phaseSweep:  w.sweep,
 		phaseTidy:   w.tidy,
+		phaseJudge:  w.judge,
+		phaseHold:   w.hold,
 		phaseSettle: w.settle,
+		phaseDecide: w.decide,
 	}
 	for w.fence.Run.Phase != phaseDone {
 		step, ok := steps[w.fence.Run.Phase]
@@ -150,13 +156,29 @@ func (w *worker) listed(f *job.Fence, delta string) {
 
 // settleOrEnd goes on to the removals that wait, if any do.
 func (w *worker) settleOrEnd(f *job.Fence) {
-	if f.Pending > 0 {
+	switch {
+	case f.Pending > 0 && !w.conn.LastSuccess.IsZero():
+		f.Run.Phase = phaseJudge
+	case f.Pending > 0: // the first run: nobody relies on anything yet
 		f.Run.Phase = phaseSettle
-		return
+	default:
+		w.finish(f)
+	}
+}
+
+// finish ends the run in the fence: held while a plan waits for a human. A
+// plan whose people have all returned has settled itself.
+func (w *worker) finish(f *job.Fence) {
+	if f.Held == 0 {
+		f.Plan = nil
 	}
 	f.Run.Phase = phaseDone
 	f.Run.Error, f.Run.Code, f.Run.Remedy = "", "", ""
-	f.End(job.Succeeded, w.Now().UTC())
+	state := job.Succeeded
+	if f.Plan != nil {
+		state, f.Run.Plan = job.Held, f.Plan
+	}
+	f.End(state, w.Now().UTC())
 }
 
 // restart begins a full enumeration after Graph has forgotten a link. The

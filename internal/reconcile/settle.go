@@ -33,7 +33,7 @@ func (w *worker) sweep(ctx context.Context) error {
 		var missing []directory.Record
 		for _, r := range page {
 			k, ok := directory.Key(r.ID)
-			if _, found := seen[k]; ok && !found && r.Active() && r.Pending == "" {
+			if _, found := seen[k]; ok && !found && r.Active() && r.Pending == "" && !r.Kept {
 				missing = append(missing, r)
 			}
 		}
@@ -123,7 +123,7 @@ func (w *worker) settle(ctx context.Context) error {
 		b := newBatcher(w)
 		for _, id := range ids {
 			r, ok := stored[id]
-			if !ok || r.Pending == "" {
+			if !ok || r.Pending == "" || r.Held {
 				// The two rows are written together, so this one has no meaning.
 				b.unpend = append(b.unpend, id)
 				continue
@@ -137,7 +137,7 @@ func (w *worker) settle(ctx context.Context) error {
 		if len(ids) < maxSettle {
 			return b.commit(ctx, func(f *job.Fence) {
 				f.Pending = 0
-				w.settleOrEnd(f)
+				w.finish(f)
 			})
 		}
 		if err := b.flush(ctx); err != nil {

@@ -29,10 +29,16 @@ type Queue interface {
 	Send(ctx context.Context, j job.Job, at time.Time) error
 }
 
+// Plans reads the fence, which holds the plan of removals that waits.
+type Plans interface {
+	Fence(ctx context.Context, connection string) (job.Fence, error)
+}
+
 // Scheduler starts runs. All fields are required.
 type Scheduler struct {
 	Connections Connections
 	Queue       Queue
+	Plans       Plans
 	Now         func() time.Time
 	Log         *slog.Logger
 	// Interval is the time between two slots of a connection.

@@ -133,6 +133,12 @@ func transaction(connection string, f job.Fence, b directory.Batch) ([]aztables.
 	for i := 0; err == nil && i < len(b.Unpend); i++ {
 		err = drop(pendingPrefix + b.Unpend[i])
 	}
+	for i := 0; err == nil && i < len(b.Hold); i++ {
+		err = put(aztables.TransactionTypeInsertReplace, heldPrefix+b.Hold[i], nil, nil)
+	}
+	for i := 0; err == nil && i < len(b.Unhold); i++ {
+		err = drop(heldPrefix + b.Unhold[i])
+	}
 	for i := 0; err == nil && i < len(b.DropSeen); i++ {
 		err = drop(b.DropSeen[i])
 	}

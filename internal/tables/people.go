@@ -17,6 +17,7 @@ import (
 const (
 	personPrefix, personEnd   = `u!`, `u"`
 	pendingPrefix, pendingEnd = `x!`, `x"`
+	heldPrefix, heldEnd       = `h!`, `h"`
 	changesPrefix, changesEnd = `e!`, `e"`
 	seenPrefix, seenEnd       = `s!`, `s"`
 )
@@ -94,9 +95,23 @@ func (s *Store) People(ctx context.Context, connection, after string, limit int)
 // the run.
 func (s *Store) Pending(ctx context.Context, connection string, limit int) (ids []string, err error) {
 	defer fault.Wrap(&err, "tables: pending removals of %s", connection)
-	sp := span{pk: connection, from: pendingPrefix, below: pendingEnd, limit: int32(limit)}
+	return s.listed(ctx, connection, pendingPrefix, pendingEnd, "", limit)
+}
+
+// Held lists up to limit IDs after the given one of people whose removal is
+// part of the held plan, in ID order.
+func (s *Store) Held(ctx context.Context, connection, after string, limit int) (ids []string, err error) {
+	defer fault.Wrap(&err, "tables: held removals of %s", connection)
+	return s.listed(ctx, connection, heldPrefix, heldEnd, after, limit)
+}
+
+func (s *Store) listed(ctx context.Context, connection, prefix, end, after string, limit int) (ids []string, err error) {
+	sp := span{pk: connection, from: prefix, below: end, limit: int32(limit)}
+	if after != "" {
+		sp.after = prefix + after
+	}
 	err = list(ctx, s.directory, sp, func(r row) (bool, error) {
-		ids = append(ids, strings.TrimPrefix(r.rk, pendingPrefix))
+		ids = append(ids, strings.TrimPrefix(r.rk, prefix))
 		return len(ids) < limit, nil
 	})
 	return ids, err

@@ -120,7 +120,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	// Later runs: changes, refusals, links forgotten, a process killed.
 	for i, fs := range [][]fault.Fault{
 		{{Kind: fault.Resync, Count: 1}, {Kind: fault.Flap, Count: 1}},
-		{{Kind: fault.Forbidden, Count: 1}},
+		{{Kind: fault.Forbidden, Count: 2}}, // the second with a new token
 		{{Kind: fault.Expired, Count: 1}, {Kind: fault.CutChunked, Count: 1}},
 	} {
 		if _, err := c.tenant.Apply(tenant.Bulk{Seed: uint64(i), Edit: 20, Remove: 2, Create: 3}); err != nil {

@@ -133,6 +133,7 @@ type run struct {
 	ID, Trigger, State, Phase, Why, MergedInto string
 	Full                                       bool
 	Slices                                     int
+	Ended                                      time.Time
 	Counters                                   struct {
 		Created, Updated, Archived, Reactivated, GraphCalls, Throttles, Retries, Transactions int
 	}
@@ -164,17 +165,17 @@ func awaitRuns(t *testing.T, s *sandbox.Sandbox, c customer, n int) []run {
 		if _, err := s.Call(t.Context(), "GET", c.path(""), nil, &conn); err != nil {
 			return false, err
 		}
-		// Merged runs leave no trace on the connection; the newest other does.
-		newest := ""
+		// Merged runs leave no trace on the connection; what ended last does.
+		var last run
 		for _, r := range all {
 			if !r.ended() {
 				return false, nil
 			}
-			if newest == "" && r.State != "merged" {
-				newest = r.ID
+			if r.State != "merged" && r.Ended.After(last.Ended) {
+				last = r
 			}
 		}
-		return len(all) >= n && newest != "" && newest == conn.LastRun, nil
+		return len(all) >= n && last.ID != "" && last.ID == conn.LastRun, nil
 	})
 	if err != nil {
 		t.Fatalf("%v: %+v", err, all)

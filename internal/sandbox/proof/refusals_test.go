@@ -46,10 +46,8 @@ var refused = map[string]refusal{
 		s.Microsoft.DisableApp(c.tenant.ID)
 		return func() { s.Microsoft.EnableApp(c.tenant.ID) }
 	}, "AADSTS7000112"},
-	"no service principal":    {aadsts(7000229), "AADSTS7000229"},
-	"conditional access":      {aadsts(53003), "AADSTS53003"},
-	"our own secret is over":  {aadsts(7000222), "AADSTS7000222"},
-	"our federation is wrong": {aadsts(700213), "AADSTS700213"},
+	"no service principal": {aadsts(7000229), "AADSTS7000229"},
+	"conditional access":   {aadsts(53003), "AADSTS53003"},
 }
 
 // noted is the connection once it tells of the run.

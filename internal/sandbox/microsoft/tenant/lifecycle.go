@@ -33,6 +33,9 @@ func (d *Directory) drop(i int32, r *record, to state) {
 			d.relink(j, "", d.touch(j))
 			rep.lost = r.person.ID
 		case rep.state == removed && rep.person.Manager == r.person.ID:
+			if rep.links == nil { // the delta must know what there was before
+				rep.links = []link{{from: rep.born, manager: r.person.ID}}
+			}
 			rep.person.Manager, rep.lost = "", r.person.ID // told when it is restored
 		}
 		if to == purged && rep.lost == r.person.ID {
