@@ -59,6 +59,27 @@ type Syncer interface {
 	Manual(ctx context.Context, connection, actor string) (run string, err error)
 }
 
+// Removals keeps the people whose removal waits for a human.
+type Removals interface {
+	// Held lists up to limit IDs after the given one, in order.
+	Held(ctx context.Context, connection, after string, limit int) (ids []string, err error)
+	// Records reads the people named; who is not stored is left out.
+	Records(ctx context.Context, connection string, ids []string) (map[string]directory.Record, error)
+}
+
+// Plans keeps the plan of removals that waits, as part of the fence.
+type Plans interface {
+	// Fence is zero for a connection that was never synced.
+	Fence(ctx context.Context, connection string) (job.Fence, error)
+}
+
+// Decider carries out what a human decides about a plan of removals.
+type Decider interface {
+	// Decide returns [fault.Conflict] with code "plan_decided" if no plan of
+	// that run with that hash waits. Repeated, it returns the same run.
+	Decide(ctx context.Context, connection, run, hash string, approve bool) (decision string, err error)
+}
+
 // Linker writes the secure link of a connection's current generation.
 type Linker interface {
 	URL(c connection.Connection) string
@@ -70,6 +91,9 @@ type Options struct {
 	Runs        Runs
 	Directory   Directory
 	Syncer      Syncer
+	Removals    Removals
+	Plans       Plans
+	Decider     Decider
 	Linker      Linker
 	// LinkTTL is how long a new secure link works.
 	LinkTTL time.Duration
@@ -123,7 +147,9 @@ func New(o Options) *API {
 	a.huma.UseMiddleware(a.strict)
 	a.connectionRoutes()
 	a.governRoutes()
+	a.guardRoutes()
 	a.runRoutes()
+	a.removalRoutes()
 	a.directoryRoutes()
 	loosen(a.huma.OpenAPI())
 	a.json, a.yaml = render(a.huma.OpenAPI())

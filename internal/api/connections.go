@@ -17,13 +17,14 @@ type Connection struct {
 	ID          string `json:"id" doc:"26 characters, lower-case." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
 	Company     string `json:"company" doc:"The vendor's own key for the company." example:"customer-4711"`
 	Name        string `json:"name" doc:"The company's name as its administrator reads it." example:"Contoso Ltd"`
-	Status      string `json:"status" enum:"invited,consenting,connected,ok,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. failed: the last run ended without success, see problem." example:"invited"`
+	Status      string `json:"status" enum:"invited,consenting,connected,ok,held,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. held: the last run wrote everything but removals, which wait for a decision. failed: the last run ended without success, see problem." example:"invited"`
 	Tenant      string `json:"tenant,omitempty" format:"uuid" doc:"The proven tenant; absent before consent." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 	NamedTenant string `json:"namedTenant,omitempty" format:"uuid" doc:"The only tenant that may be connected; absent if the vendor named none." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 
 	Link        string     `json:"link,omitempty" format:"uri" doc:"The secure link for the company's administrator. It is in the answers that made it and in no other." example:"https://rollcall.example.com/connect/k7vq2x5n3jd4mzs6ab2chtwyeu.1.kFq3"`
 	LinkExpires *time.Time `json:"linkExpires,omitempty" doc:"When the current link stops working; absent if it was revoked." example:"2026-12-05T09:30:00Z"`
 	Approval    *Approval  `json:"approval,omitempty" doc:"Whom the vendor has vouched for; absent if nobody."`
+	Guard       *Guard     `json:"guard,omitempty" doc:"The connection's own limits of removals; absent while the service's hold."`
 
 	Problem     *Trouble   `json:"problem,omitempty" doc:"What went wrong last; absent if nothing."`
 	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next scheduled run is due; absent until connected." example:"2026-11-21T18:00:00Z"`
@@ -62,6 +63,9 @@ func shapeConnection(c *connection.Connection) Connection {
 	}
 	if p := c.Problem; p != nil {
 		v.Problem = &Trouble{Code: p.Code, Message: p.Message, Remedy: p.Remedy, At: when(p.At)}
+	}
+	if g := c.Guard; g != nil {
+		v.Guard = &Guard{MaxCount: g.MaxCount, MaxPercent: g.MaxPercent}
 	}
 	if p := c.Approved; p != nil {
 		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}

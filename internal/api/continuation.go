@@ -25,6 +25,7 @@ const (
 	listConnections = "connections"
 	listRuns        = "runs"
 	listPeople      = "people"
+	listRemovals    = "removals"
 )
 
 // continuation returns the token for the cursor after, "" for none.

@@ -118,6 +118,7 @@ var samples = map[string]string{
 	codeNotConnected: "The connection has no verified tenant.",
 	codeConnected:    "The connection has its tenant, and its links are dead.",
 	codeConflict:     "Somebody else changed the same thing at the same time.",
+	codeDecided:      "No plan of removals of this run with this hash waits for a decision.",
 	codeGone:         "Change 17 is no longer kept.",
 	codeTooLarge:     "The body is larger than 65536 bytes.",
 	codeMediaType:    "The body is not announced as plain application/json in UTF-8.",

@@ -71,6 +71,7 @@ const (
 	codeNotConnected = "not_connected"
 	codeConnected    = "already_connected"
 	codeConflict     = "conflict"
+	codeDecided      = "plan_decided"
 	codeGone         = "changes_expired"
 	codeTooLarge     = "body_too_large"
 	codeMediaType    = "unsupported_media_type"
@@ -95,6 +96,7 @@ var kinds = map[string]struct {
 	codeNotConnected: {409, "Not connected", "Have the company's administrator open the secure link and consent; POST /v1/connections/{id}/link gives a new one."},
 	codeConnected:    {409, "Already connected", "Nothing needs to be done: links and approvals serve only until a tenant is connected."},
 	codeConflict:     {409, "Changed by somebody else", "Read the connection again, and repeat the request if it is still wanted."},
+	codeDecided:      {409, "The plan does not wait", "Read GET …/removals for the plan that waits now, and the connection's runs for what became of this one."},
 	codeGone:         {410, "Changes no longer kept", "Read all pages of GET …/people anew, then go on from the lastChange of the first page."},
 	codeTooLarge:     {413, "Body too large", "Send at most 65536 bytes."},
 	codeMediaType:    {415, "Unsupported media type", "Send the body as JSON in UTF-8 with Content-Type: application/json, not compressed."},
@@ -191,6 +193,9 @@ func answer(ctx context.Context, log *slog.Logger, operation string, err error) 
 	case fault.Invalid:
 		p = problem(codeRejected, "The request can never be accepted as it is.").withRemedy(f.Remedy)
 	case fault.Conflict:
+		if f.Code == codeDecided {
+			return problem(codeDecided, "No plan of removals of this run with this hash waits for a decision.").withRemedy(f.Remedy)
+		}
 		p = problem(codeConflict, "Somebody else changed the same thing at the same time.").withRemedy(f.Remedy)
 	default: // Unknown, and Expired, which is for workers to handle
 		level = slog.LevelError

@@ -15,8 +15,8 @@ import (
 // Run is a run as the API shows it.
 type Run struct {
 	ID         string     `json:"id" example:"04f8f6b1c2d-9f2c4e71ab03"`
-	Trigger    string     `json:"trigger" enum:"first,schedule,manual,again" doc:"Who started it. again: a sync asked for while another was under way." example:"manual"`
-	State      string     `json:"state" enum:"queued,running,waiting,succeeded,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. merged: its work was done by the run mergedInto." example:"succeeded"`
+	Trigger    string     `json:"trigger" enum:"first,schedule,manual,again,approve,reject" doc:"Who started it. again: a sync asked for while another was under way. approve, reject: a decision on the removals that plan names." example:"manual"`
+	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto." example:"succeeded"`
 	Phase      string     `json:"phase,omitempty" doc:"What the run is at, or was at when it ended." example:"people"`
 	Full       bool       `json:"full" doc:"Whether the whole tenant is read, rather than what changed since the last run."`
 	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
@@ -28,6 +28,7 @@ type Run struct {
 	MergedInto string     `json:"mergedInto,omitempty" doc:"The run that did its work."`
 	Counters   *Counters  `json:"counters,omitempty" doc:"Absent while queued."`
 	Problem    *Trouble   `json:"problem,omitempty" doc:"What went wrong; absent if nothing."`
+	Plan       *Plan      `json:"plan,omitempty" doc:"The removals that waited when the run ended, or that it decides; absent if none."`
 	LastChange int64      `json:"lastChange" doc:"The number of the connection's newest change when this was written." example:"1284"`
 }
 
@@ -57,6 +58,7 @@ func shapeRun(r *job.Run) Run {
 			Retries: r.Retries, Transactions: r.Transactions, Pages: r.Pages,
 		},
 	}
+	v.Plan = shapePlan(r.Plan)
 	if r.Error != "" || r.Code != "" {
 		v.Problem = &Trouble{Code: r.Code, Message: r.Error, Remedy: r.Remedy}
 	}
@@ -158,19 +160,22 @@ func (a *API) run(ctx context.Context, in *runRequest) (*one[Run], error) {
 	if err != nil {
 		return nil, err
 	}
-	missing := problem(codeNotFound, "The connection has no run with this ID.").
-		withRemedy("Check the ID; GET /v1/connections/{id}/runs lists the runs.").at("path.run", "expected the ID of a run")
 	if !validID(in.Run) {
-		return nil, missing
+		return nil, missingRun()
 	}
 	r, err := a.Runs.Run(ctx, in.ID, in.Run)
 	switch {
 	case fault.Is(err, fault.NotFound) && c.Manual.Run == in.Run:
 		return &one[Run]{queued(c.Manual)}, nil
 	case fault.Is(err, fault.NotFound):
-		return nil, missing
+		return nil, missingRun()
 	case err != nil:
 		return nil, err
 	}
 	return &one[Run]{shapeRun(&r)}, nil
+}
+
+func missingRun() *Problem {
+	return problem(codeNotFound, "The connection has no run with this ID.").
+		withRemedy("Check the ID; GET /v1/connections/{id}/runs lists the runs.").at("path.run", "expected the ID of a run")
 }

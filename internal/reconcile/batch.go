@@ -28,7 +28,6 @@ type batcher struct {
 	rows    int
 	bytes   int
 	seen    []string
-	unpend  []string // listed removals without a record
 	// fresh: nobody is stored, so people are inserted without being read, and
 	// the store objects to one who is.
 	fresh bool
@@ -207,7 +206,7 @@ func (b *batcher) add(ctx context.Context, f *folded) error {
 
 // flush commits what there is, if there is anything.
 func (b *batcher) flush(ctx context.Context) error {
-	if len(b.order) == 0 && len(b.seen) == 0 && len(b.unpend) == 0 {
+	if len(b.order) == 0 && len(b.seen) == 0 {
 		return nil
 	}
 	return b.commit(ctx, nil)
@@ -243,7 +242,7 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 		e.prior, e.queued = &committed, false
 	}
 	clear(b.entries)
-	b.order, b.seen, b.unpend, b.rows, b.bytes = nil, nil, nil, 0, 0
+	b.order, b.seen, b.rows, b.bytes = nil, nil, 0, 0
 	return nil
 }
 
@@ -284,7 +283,7 @@ func (b *batcher) reread(ctx context.Context) error {
 // the fence.
 func (b *batcher) plan() directory.Batch {
 	f := &b.w.fence
-	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen, Unpend: b.unpend}
+	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen}
 	now := b.w.Now().UTC()
 	for _, e := range b.order {
 		if e.settled() {

@@ -7,7 +7,6 @@ import (
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -104,62 +103,9 @@ func (w *worker) refuse(ctx context.Context, j job.Job) error {
 // decide archives the people of the held plan who have not returned, or keeps
 // them.
 func (w *worker) decide(ctx context.Context) error {
-	now := w.Now().UTC()
-	change := func(r *directory.Record) {
-		r.Archived, r.Reason, r.Pending, r.Held = now, r.Pending, "", false
-	}
+	change := archive(w.Now().UTC())
 	if w.fence.Run.Trigger == job.Reject {
 		change = func(r *directory.Record) { r.Pending, r.Held, r.Kept = "", false, true }
 	}
-	for w.fence.Run.Phase != phaseDone {
-		_, err := w.each(ctx, w.heldPage, change, func(f *job.Fence) {
-			f.Held = 0
-			w.finish(f)
-		})
-		if err != nil {
-			return err
-		}
-		if w.fence.Run.Phase != phaseDone && w.Now().After(w.until) {
-			return errBudget
-		}
-	}
-	return nil
-}
-
-func (w *worker) pendingPage(ctx context.Context) ([]string, error) {
-	return w.People.Pending(ctx, w.conn.ID, maxSettle)
-}
-
-func (w *worker) heldPage(ctx context.Context) ([]string, error) {
-	return w.People.Held(ctx, w.conn.ID, "", maxSettle)
-}
-
-// each changes the records of one page of listed removals, which takes them
-// off that list, and commits; the last page together with last, if there is
-// one. It returns how many were on the page.
-func (w *worker) each(ctx context.Context, page func(context.Context) ([]string, error), change func(*directory.Record), last func(*job.Fence)) (int, error) {
-	ids, err := page(ctx)
-	if err != nil {
-		return 0, err
-	}
-	stored, err := w.People.Records(ctx, w.conn.ID, ids)
-	if err != nil {
-		return 0, err
-	}
-	b := newBatcher(w)
-	for _, id := range ids {
-		r, ok := stored[id]
-		if !ok || r.Pending == "" {
-			return 0, fault.New(fault.Invalid, "a removal of %s is listed, and the record knows of none", id)
-		}
-		f := &folded{entry: entry{prior: &r, next: r}}
-		change(&f.next)
-		if err := b.add(ctx, f); err != nil {
-			return 0, err
-		}
-	}
-	if len(ids) < maxSettle && last != nil {
-		return len(ids), b.commit(ctx, last)
-	}
-	return len(ids), b.flush(ctx)
+	return w.throughout(ctx, w.heldPage, change)
 }

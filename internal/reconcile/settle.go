@@ -2,16 +2,17 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	"rollcall/internal/directory"
+	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
 const (
 	// maxConfirm is how many IDs one call confirms.
 	maxConfirm = 1000
-	// maxSettle is how many waiting removals are read at a time: no more than
-	// a batch has room for, whatever becomes of them.
+	// maxSettle is how many waiting removals are read at a time.
 	maxSettle = directory.MaxRows
 )
 
@@ -111,40 +112,64 @@ func (w *worker) tidy(ctx context.Context) error {
 
 // settle archives the people whose removal waits.
 func (w *worker) settle(ctx context.Context) error {
-	for {
-		ids, err := w.People.Pending(ctx, w.conn.ID, maxSettle)
-		if err != nil {
+	return w.throughout(ctx, w.pendingPage, archive(w.Now().UTC()))
+}
+
+// archive is the change of a record whose removal takes effect.
+func archive(now time.Time) func(*directory.Record) {
+	return func(r *directory.Record) {
+		r.Archived, r.Reason, r.Pending, r.Held = now, r.Pending, "", false
+	}
+}
+
+// throughout changes the records of all listed removals, page by page, and
+// ends the run with the last.
+func (w *worker) throughout(ctx context.Context, page func(context.Context) ([]string, error), change func(*directory.Record)) error {
+	for w.fence.Run.Phase != phaseDone {
+		if _, err := w.each(ctx, page, change, w.finish); err != nil {
 			return err
 		}
-		stored, err := w.People.Records(ctx, w.conn.ID, ids)
-		if err != nil {
-			return err
-		}
-		b := newBatcher(w)
-		for _, id := range ids {
-			r, ok := stored[id]
-			if !ok || r.Pending == "" || r.Held {
-				// The two rows are written together, so this one has no meaning.
-				b.unpend = append(b.unpend, id)
-				continue
-			}
-			f := &folded{entry: entry{prior: &r, next: r}}
-			f.next.Archived, f.next.Reason, f.next.Pending = w.Now().UTC(), r.Pending, ""
-			if err := b.add(ctx, f); err != nil {
-				return err
-			}
-		}
-		if len(ids) < maxSettle {
-			return b.commit(ctx, func(f *job.Fence) {
-				f.Pending = 0
-				w.finish(f)
-			})
-		}
-		if err := b.flush(ctx); err != nil {
-			return err
-		}
-		if w.Now().After(w.until) {
+		if w.fence.Run.Phase != phaseDone && w.Now().After(w.until) {
 			return errBudget
 		}
 	}
+	return nil
+}
+
+// each changes the records of one page of listed removals, which takes them
+// off that list, and commits; the last page together with last, if there is
+// one. It returns how many were on the page.
+func (w *worker) each(ctx context.Context, page func(context.Context) ([]string, error), change func(*directory.Record), last func(*job.Fence)) (int, error) {
+	ids, err := page(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stored, err := w.People.Records(ctx, w.conn.ID, ids)
+	if err != nil {
+		return 0, err
+	}
+	b := newBatcher(w)
+	for _, id := range ids {
+		r, ok := stored[id]
+		if !ok || r.Pending == "" { // the two rows are written together
+			return 0, fault.New(fault.Invalid, "a removal of %s is listed, and the record knows of none", id)
+		}
+		f := &folded{entry: entry{prior: &r, next: r}}
+		change(&f.next)
+		if err := b.add(ctx, f); err != nil {
+			return 0, err
+		}
+	}
+	if len(ids) < maxSettle && last != nil {
+		return len(ids), b.commit(ctx, last)
+	}
+	return len(ids), b.flush(ctx)
+}
+
+func (w *worker) pendingPage(ctx context.Context) ([]string, error) {
+	return w.People.Pending(ctx, w.conn.ID, maxSettle)
+}
+
+func (w *worker) heldPage(ctx context.Context) ([]string, error) {
+	return w.People.Held(ctx, w.conn.ID, "", maxSettle)
 }

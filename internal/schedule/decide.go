@@ -44,7 +44,10 @@ func (s *Scheduler) Decide(ctx context.Context, id, run, hash string, approve bo
 		return "", decided("run " + f.Run.ID + " is deciding it")
 	}
 	j := job.Job{Kind: job.Sync, Connection: id, Run: decision, Trigger: trigger, Plan: hash}
-	return decision, s.Queue.Send(ctx, j, time.Time{})
+	if err := s.Queue.Send(ctx, j, time.Time{}); err != nil {
+		return "", err
+	}
+	return decision, nil
 }
 
 func decided(why string) error {
