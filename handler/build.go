@@ -77,7 +77,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 
 	callback := c.publicURL + "/consent/callback"
 	scheduler := &schedule.Scheduler{
-		Connections: store, Queue: jobs, Now: now, Log: log,
+		Connections: store, Plans: store, Queue: jobs, Now: now, Log: log,
 		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
 	}
 	engine := &reconcile.Engine{
@@ -96,7 +96,8 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		Authority: c.authority, AppID: c.app, Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
 	}
 	machine := api.New(api.Options{
-		Connections: store, Runs: store, Directory: store, Syncer: scheduler, Linker: links,
+		Connections: store, Runs: store, Directory: store, Removals: store, Plans: store,
+		Syncer: scheduler, Decider: scheduler, Linker: links,
 		LinkTTL: c.linkTTL, Now: now, Log: log,
 	})
 	janitor := &schedule.Janitor{

@@ -87,14 +87,19 @@ func TestOpenAPIComplete(t *testing.T) {
 	}
 	b := newBench()
 	b.manual = func(string, string) (string, error) { return "r", nil }
+	b.decide = func(string, string, string, bool) (string, error) { return "d", nil }
 	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
 	bodies := map[string]string{
 		"create-connection": `{"company":"c","name":"n"}`,
 		"approve-person":    `{"tenant":"` + tenant + `","object":"` + object + `"}`,
 		"change-link":       `{"action":"resend"}`,
+		"change-connection": `{"guard":{"maxCount":1,"maxPercent":2}}`,
+		"approve-removals":  `{"hash":"` + planHash + `"}`,
+		"reject-removals":   `{"hash":"` + planHash + `"}`,
 	}
-	want := []string{"approve-person", "change-link", "create-connection", "list-changes", "list-connections", "list-people",
-		"list-runs", "read-connection", "read-run", "sync-connection", "withdraw-approval"}
+	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "create-connection", "list-changes",
+		"list-connections", "list-people", "list-removals", "list-runs", "read-connection", "read-run", "reject-removals",
+		"sync-connection", "withdraw-approval"}
 	var got []string
 	for path, item := range d.Paths {
 		for method, op := range item {
@@ -169,6 +174,12 @@ func TestOpenAPISchemas(t *testing.T) {
 			if request && (p["examples"] == nil || p["description"] == nil) {
 				t.Errorf("%s.%s: no example or description", name, prop)
 			}
+			if name == "ConnectionChangeRequest" && prop == "guard" {
+				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != 2 {
+					t.Errorf("%s.%s: %v", name, prop, p)
+				}
+				continue // null clears it
+			}
 			if p["type"] != nil && reflect.TypeOf(p["type"]).Kind() != reflect.String {
 				t.Errorf("%s.%s: type %v, want never null", name, prop, p["type"])
 			}
@@ -194,10 +205,11 @@ func TestOpenAPISchemas(t *testing.T) {
 		want         []string
 	}{
 		{"Connection", "status", statuses},
-		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged)},
-		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again)},
+		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged, job.Held)},
+		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again, job.Approve, job.Reject)},
 		{"Change", "type", sorted(directory.Created, directory.Updated, directory.Archived, directory.Reactivated)},
 		{"Change", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
+		{"Removal", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
 		{"Person", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
 	} {
 		if got := enum(test.schema, test.prop); !slices.Equal(got, test.want) {
@@ -251,7 +263,11 @@ func TestPersonComplete(t *testing.T) {
 func TestStreamedFitsDocument(t *testing.T) {
 	b := newBench()
 	b.crowd(contoso, 3)
-	b.runs[contoso] = []job.Run{{ID: "r", Trigger: job.First, State: job.Running, Began: now}}
+	b.runs[contoso] = []job.Run{{ID: "r", Trigger: job.First, State: job.Held, Began: now, Plan: &job.Plan{Hash: planHash, Run: "r", At: now}}}
+	b.plan(contoso, 2)
+	c := b.connections[contoso]
+	c.Guard = &connection.Guard{}
+	b.connections[contoso] = c
 	schemas := b.api.huma.OpenAPI().Components.Schemas
 	for path, item := range b.api.huma.OpenAPI().Paths {
 		if item.Get == nil || !strings.HasPrefix(item.Get.OperationID, "list-") {

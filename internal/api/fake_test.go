@@ -38,6 +38,8 @@ type fake struct {
 	people      map[string][]directory.Record
 	changes     map[string][]directory.Change
 	last        map[string]int64
+	fences      map[string]job.Fence
+	held        map[string][]string // IDs in order
 
 	err       error // every call fails with it
 	conflicts int   // updates that lose to another writer
@@ -46,13 +48,14 @@ type fake struct {
 	reads     int
 	gate      chan struct{} // if set, later reads wait for it
 	manual    func(id, actor string) (string, error)
+	decide    func(id, run, hash string, approve bool) (string, error)
 }
 
 func newFake() *fake {
 	return &fake{
 		connections: map[string]connection.Connection{}, runs: map[string][]job.Run{},
 		people: map[string][]directory.Record{}, changes: map[string][]directory.Change{},
-		last: map[string]int64{}, failAfter: -1,
+		last: map[string]int64{}, fences: map[string]job.Fence{}, held: map[string][]string{}, failAfter: -1,
 	}
 }
 
@@ -145,6 +148,27 @@ func (f *fake) Manual(_ context.Context, id, actor string) (string, error) {
 	return f.manual(id, actor)
 }
 
+func (f *fake) Fence(_ context.Context, c string) (job.Fence, error) { return f.fences[c], f.err }
+
+func (f *fake) Held(_ context.Context, c, after string, limit int) ([]string, error) {
+	ids, _, err := cut(f.held[c], func(id string) string { return id }, after, limit, f.read())
+	return ids, err
+}
+
+func (f *fake) Records(_ context.Context, c string, ids []string) (map[string]directory.Record, error) {
+	out := map[string]directory.Record{}
+	for _, r := range f.people[c] {
+		if slices.Contains(ids, r.ID) {
+			out[r.ID] = r
+		}
+	}
+	return out, f.err
+}
+
+func (f *fake) Decide(_ context.Context, id, run, hash string, approve bool) (string, error) {
+	return f.decide(id, run, hash, approve)
+}
+
 func (f *fake) URL(c connection.Connection) string {
 	return fmt.Sprintf("https://links.example/connect/%s.%d.%d", c.ID, c.Link, c.LinkExpires.Unix())
 }
@@ -177,6 +201,7 @@ func newBench() *bench {
 	b := &bench{fake: newFake()}
 	b.api = New(Options{
 		Connections: b.fake, Runs: b.fake, Directory: b.fake, Syncer: b.fake, Linker: b.fake,
+		Removals: b.fake, Plans: b.fake, Decider: b.fake,
 		LinkTTL: 14 * 24 * time.Hour, Now: func() time.Time { return now },
 		Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
 	})
@@ -272,4 +297,4 @@ func (b *bench) crowd(id string, n int) {
 	b.last[id] = int64(n)
 }
 
-const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+const get, post, del, patch = http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPatch

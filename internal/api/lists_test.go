@@ -84,7 +84,8 @@ func TestQueryRefused(t *testing.T) {
 		"limit=99999999999999999999": "query.limit", "limit=1&limit=2": "query.limit",
 		"continuaton=x": "query.continuaton", "%zz": "query", "a=1;b=2": "query",
 	} {
-		for _, list := range []string{"/v1/connections", "/v1/connections/" + contoso + "/people", "/v1/connections/" + contoso + "/runs", "/v1/connections/" + contoso + "/changes"} {
+		for _, list := range []string{"/v1/connections", "/v1/connections/" + contoso + "/people", "/v1/connections/" + contoso + "/runs", "/v1/connections/" + contoso + "/changes",
+			"/v1/connections/" + contoso + "/removals"} {
 			if p := refused(t, b.do(get, list+"?"+query, ""), 422, codeValidation); !p.names(field) {
 				t.Errorf("%s?%s: %+v", list, query, p.Errors)
 			}
@@ -154,6 +155,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"company":"c","name":"n"}`))
 	f.Add([]byte(`{"a":{"b":[1,{"c":null,"c":2}]}}`))
 	f.Add([]byte(`{} {}`))
+	f.Add([]byte(`{"guard":{"maxCount":1e2,"maxPercent":null}}`))
 	f.Add([]byte(`[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var v any
@@ -162,6 +164,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		var c ConnectionRequest
 		_ = decode(body, &c)
+		var change ConnectionChangeRequest
+		_ = decode(body, &change)
 	})
 }
 
@@ -304,7 +308,7 @@ func TestDamagedRow(t *testing.T) {
 
 func TestListsOfUnknown(t *testing.T) {
 	b := newBench()
-	for _, list := range []string{"people", "runs", "changes"} {
+	for _, list := range []string{"people", "runs", "changes", "removals"} {
 		refused(t, b.do(get, "/v1/connections/nobody/"+list, ""), 404, codeNotFound)
 	}
 	b.err = fault.New(fault.Unknown, "down")

@@ -85,13 +85,17 @@ func (a *API) removalRoutes() {
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Approve removals",
 		Description: "Archives the plan's people who have not returned." + decisionInWords,
 		Errors:      []int{404, 409},
-	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) { return a.decide(ctx, in, job.Approve) })
+	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
+		return a.decide(ctx, in, job.Approve)
+	})
 	register(a, huma.Operation{
 		OperationID: "reject-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/reject",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Reject removals",
 		Description: "Keeps the plan's people active. Their removal is not proposed again until they reappear and leave." + decisionInWords,
 		Errors:      []int{404, 409},
-	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) { return a.decide(ctx, in, job.Reject) })
+	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
+		return a.decide(ctx, in, job.Reject)
+	})
 }
 
 func (a *API) decide(ctx context.Context, in *decisionRequest, trigger job.Trigger) (*accepted, error) {

@@ -90,6 +90,10 @@ func TestRuns(t *testing.T) {
 		})
 	}
 	r := &b.runs[fabrica][1]
+	late := &b.runs[fabrica][2] // a decision that came too late: all that is known is the hash
+	late.Trigger, late.State, late.Plan = job.Reject, job.RunFailed, &job.Plan{Hash: planHash}
+	held := &b.runs[fabrica][3]
+	held.State, held.Plan = job.Held, &job.Plan{Hash: planHash, Run: "03-run", At: now, Count: 12, Active: 40}
 	r.State, r.Error, r.Code, r.Remedy = job.RunFailed, "Refused.", "Authorization_RequestDenied", "Consent again."
 
 	var page, rest RunPage
@@ -105,8 +109,18 @@ func TestRuns(t *testing.T) {
 		t.Errorf("counters %+v", *v.Counters)
 	}
 	if v.State != "failed" || v.Trigger != "schedule" || v.Phase != "people" || !v.Full || v.Why != "first sync" || v.Slices != 2 ||
-		!v.Began.Equal(now) || !v.Ended.Equal(now.Add(time.Minute)) || v.LastChange != 9 || v.Problem == nil || v.Problem.Remedy != "Consent again." {
+		!v.Began.Equal(now) || !v.Ended.Equal(now.Add(time.Minute)) || v.LastChange != 9 || v.Problem == nil || v.Problem.Remedy != "Consent again." || v.Plan != nil {
 		t.Errorf("%+v", v)
+	}
+	v = Run{}
+	read(t, b.do(get, "/v1/connections/"+fabrica+"/runs/03-run", ""), 200, &v)
+	if p := v.Plan; v.State != "held" || p == nil || p.Hash != planHash || p.Run != "03-run" || !p.At.Equal(now) || p.Count != 12 || p.Active != 40 {
+		t.Errorf("held: %+v", v)
+	}
+	v = Run{}
+	read(t, b.do(get, "/v1/connections/"+fabrica+"/runs/02-run", ""), 200, &v)
+	if p := v.Plan; v.Trigger != "reject" || p == nil || p.Hash != planHash || p.Run != "" || p.At != nil {
+		t.Errorf("too late: %+v", v)
 	}
 	if p := refused(t, b.do(get, "/v1/connections/"+fabrica+"/runs/none", ""), 404, codeNotFound); !p.names("path.run") {
 		t.Errorf("%+v", p)
@@ -142,7 +156,8 @@ func TestUnrouted(t *testing.T) {
 	}
 	for _, test := range []struct{ method, path, allow string }{
 		{"PUT", "/v1/connections", "GET, HEAD, POST"},
-		{"PATCH", "/v1/connections/" + contoso, "GET, HEAD"},
+		{"PUT", "/v1/connections/" + contoso, "GET, HEAD, PATCH"},
+		{get, "/v1/connections/" + contoso + "/runs/r/approve", "POST"},
 		{get, "/v1/connections/" + contoso + "/sync", "POST"},
 		{get, "/v1/connections/" + contoso + "/approval", "DELETE, POST"},
 		{strings.Repeat("X", 500), "/v1/connections", "GET, HEAD, POST"},

@@ -147,6 +147,10 @@ func notJSON(err error) error {
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("expected JSON; it breaks off or goes wrong at byte %d", syntax.Offset)
 	}
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) { // to a schema 1e2 and 100.0 are integers, to Go they are not
+		return errors.New("expected integers in plain digits, without fraction or exponent")
+	}
 	return errors.New("expected one complete JSON object")
 }
 

@@ -141,7 +141,7 @@ type run struct {
 }
 
 func (r run) ended() bool {
-	return r.State == "succeeded" || r.State == "failed" || r.State == "merged"
+	return r.State == "succeeded" || r.State == "failed" || r.State == "merged" || r.State == "held"
 }
 
 // runs lists a connection's runs, newest first.
