@@ -62,8 +62,8 @@ func (a *API) approve(ctx context.Context, in *approveRequest) (*one[Connection]
 		By: in.Actor, At: a.Now().UTC().Truncate(time.Second),
 	}
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
-		if c.Live() {
-			return problem(codeConnected, "The connection has its tenant, and nobody else can bind one.")
+		if bound(c) {
+			return problem(codeConnected, "The connection has its tenant, and nobody needs to consent again.")
 		}
 		if c.NamedTenant != "" && c.NamedTenant != p.Tenant {
 			return problem(codeValidation, "The connection is meant for another tenant.").
@@ -86,8 +86,8 @@ func (a *API) withdraw(ctx context.Context, in *Target) (*struct{}, error) {
 func (a *API) link(ctx context.Context, in *linkRequest) (*one[Connection], error) {
 	resend := in.Body.Action == "resend"
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
-		if c.Live() {
-			return problem(codeConnected, "The connection has its tenant, and its links are dead.")
+		if bound(c) {
+			return problem(codeConnected, "The connection has its tenant, and nobody needs to consent again.")
 		}
 		c.Link++
 		c.LinkExpires = time.Time{}
@@ -104,6 +104,12 @@ func (a *API) link(ctx context.Context, in *linkRequest) (*one[Connection], erro
 		v.Link = a.Linker.URL(c)
 	}
 	return &one[Connection]{v}, nil
+}
+
+// bound reports whether nobody can or need consent any more. After a failure
+// somebody may have to, by a new link, in the tenant that is bound already.
+func bound(c *connection.Connection) bool {
+	return !c.MayConsent() && c.Status != connection.Consenting
 }
 
 // maxUpdates is how often a change is tried against other writers. A

@@ -68,7 +68,7 @@ type DecisionRequest struct {
 }
 
 // decisionInWords ends the description of both decisions.
-const decisionInWords = " The answer says where to follow the run that does it; for a moment that run may answer 404, until a worker has opened it. " +
+const decisionInWords = " The answer says where to follow the run that does it; that run may answer 404 until a worker has opened it, which waits for the end of a sync that is under way. " +
 	"Repeating the call is harmless. Of two opposite decisions the first to be opened counts; the other's run ends as failed, with the code plan_decided. " +
 	"A plan that does not wait, or waits under another run or hash, is refused with 409."
 
@@ -83,7 +83,7 @@ func (a *API) removalRoutes() {
 	register(a, huma.Operation{
 		OperationID: "approve-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/approve",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Approve removals",
-		Description: "Archives the plan's people who have not returned." + decisionInWords,
+		Description: "Archives the plan's people, apart from those who have returned or whom Microsoft holds again by then." + decisionInWords,
 		Errors:      []int{404, 409},
 	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
 		return a.decide(ctx, in, job.Approve)

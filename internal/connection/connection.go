@@ -155,6 +155,10 @@ func (c *Connection) Live() bool {
 	}
 }
 
+// MayConsent reports whether a link may lead to consent: nobody has consented
+// yet, or what they consented to has failed.
+func (c *Connection) MayConsent() bool { return c.Status == Invited || c.Status == Failed }
+
 // Move changes the status to s, or returns a [fault.Conflict] that names both
 // if that transition is not in [Transitions].
 func (c *Connection) Move(s Status) error {

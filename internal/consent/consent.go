@@ -138,8 +138,11 @@ func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
 		Company: c.Name, NamedTenant: c.NamedTenant, Tenant: c.Tenant, Problem: c.Problem,
 		Since: c.Verify.Since, Checks: c.Verify.Attempt, Link: f.Links.URL(c), Expires: c.LinkExpires,
 	}
+	if c.Status == connection.Held {
+		v.Problem = nil // the vendor's to decide, not the administrator's
+	}
 	switch {
-	case mayConsent(c):
+	case c.MayConsent():
 		v.Stage = Invitation
 	case c.Status == connection.Consenting:
 		v.Stage = Verifying
@@ -194,10 +197,4 @@ func (f *Flow) load(ctx context.Context, id string, generation int) (connection.
 		return c, &Refusal{Cause: LinkExpired, Connection: id}
 	}
 	return c, nil
-}
-
-// mayConsent reports whether a link may lead to consent: nobody has consented yet,
-// or what they consented to has failed.
-func mayConsent(c connection.Connection) bool {
-	return c.Status == connection.Invited || c.Status == connection.Failed
 }

@@ -22,7 +22,7 @@ func (f *Flow) Begin(ctx context.Context, token, browser string) (to string, err
 	if err != nil {
 		return "", err
 	}
-	if !mayConsent(c) {
+	if !c.MayConsent() {
 		if c.Status == connection.Consenting {
 			// Whoever presses the button again may be looking at a
 			// connection whose message was never sent.
@@ -81,7 +81,7 @@ func (f *Flow) signedIn(ctx context.Context, c connection.Connection, s state, c
 		return "", f.refuse(c, SignInDeclined, cb)
 	case cb.Error != "":
 		return "", f.refuse(c, SignInFailed, cb)
-	case !mayConsent(c): // finished meanwhile, in another tab
+	case !c.MayConsent(): // finished meanwhile, in another tab
 		return f.Links.URL(c), nil
 	}
 	id, err := f.SignIn.Redeem(ctx, cb.Code, s.Verifier, s.Nonce)
@@ -157,7 +157,7 @@ func (f *Flow) bind(ctx context.Context, c connection.Connection, s state) (stri
 		if err := f.mayBind(c, p); err != nil {
 			return "", err
 		}
-		if !mayConsent(c) { // the same tenant, bound meanwhile in another tab
+		if !c.MayConsent() { // the same tenant, bound meanwhile in another tab
 			return f.Links.URL(c), nil
 		}
 		if err := f.Claims.Claim(ctx, p.Tenant, c.ID); fault.Is(err, fault.Conflict) {

@@ -59,7 +59,7 @@ func (f *Flow) mayBind(c connection.Connection, p person) error {
 // bound reports whether the connection's tenant is settled: it is being
 // verified, or it has been connected before.
 func bound(c connection.Connection) bool {
-	return c.Tenant != "" && (!mayConsent(c) || !c.NextDue.IsZero() || c.LastRun != "")
+	return c.Tenant != "" && (!c.MayConsent() || !c.NextDue.IsZero() || c.LastRun != "")
 }
 
 // approved reports whether the vendor has named this person of this tenant.

@@ -42,6 +42,9 @@ const (
 	Reject   Trigger = "reject"  // keep them
 )
 
+// Decides reports whether the run does what a human has decided of a plan.
+func (t Trigger) Decides() bool { return t == Approve || t == Reject }
+
 // Job is one message of the queue sync-jobs.
 type Job struct {
 	Version    int    `json:"v"`
@@ -100,6 +103,8 @@ func Decode(b []byte) (Job, error) {
 		return j, fault.New(fault.Invalid, "job: kind %q", j.Kind)
 	case !validID(j.Connection) || !validID(j.Run):
 		return j, fault.New(fault.Invalid, "job: connection %q, run %q: not IDs", j.Connection, j.Run)
+	case (j.Plan != "") != j.Trigger.Decides() && j.Slice == 0:
+		return j, fault.New(fault.Invalid, "job: trigger %q with plan %q", j.Trigger, j.Plan)
 	case j.Slice < 0 || j.Try < 0:
 		return j, fault.New(fault.Invalid, "job: slice %d, try %d", j.Slice, j.Try)
 	}

@@ -14,18 +14,20 @@ func TestDecode(t *testing.T) {
 		kind fault.Kind
 		ok   bool
 	}{
-		"ours":             {body: `{"v":1,"kind":"sync","connection":"abc","run":"r-1","slice":3}`, ok: true},
-		"unknown member":   {body: `{"v":1,"kind":"verify","connection":"abc","run":"r","slice":0,"later":true}`, ok: true},
-		"newer":            {body: `{"v":2,"kind":"sync","connection":"abc","run":"r"}`, kind: fault.Conflict},
-		"no version":       {body: `{"kind":"sync","connection":"abc","run":"r"}`, kind: fault.Invalid},
-		"unknown kind":     {body: `{"v":1,"kind":"purge","connection":"abc","run":"r"}`, kind: fault.Invalid},
-		"no connection":    {body: `{"v":1,"kind":"sync","run":"r"}`, kind: fault.Invalid},
-		"a path for an ID": {body: `{"v":1,"kind":"sync","connection":"../x","run":"r"}`, kind: fault.Invalid},
-		"markup for an ID": {body: `{"v":1,"kind":"sync","connection":"abc","run":"<b>"}`, kind: fault.Invalid},
-		"negative slice":   {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","slice":-1}`, kind: fault.Invalid},
-		"cut":              {body: `{"v":1,"kind":"sync","conn`, kind: fault.Invalid},
-		"nothing":          {body: ``, kind: fault.Invalid},
-		"too long":         {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","pad":"` + strings.Repeat("x", maxSize) + `"}`, kind: fault.Invalid},
+		"ours":                {body: `{"v":1,"kind":"sync","connection":"abc","run":"r-1","slice":3}`, ok: true},
+		"unknown member":      {body: `{"v":1,"kind":"verify","connection":"abc","run":"r","slice":0,"later":true}`, ok: true},
+		"newer":               {body: `{"v":2,"kind":"sync","connection":"abc","run":"r"}`, kind: fault.Conflict},
+		"a plan, no decision": {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","trigger":"schedule","plan":"x"}`, kind: fault.Invalid},
+		"a decision, no plan": {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","trigger":"approve"}`, kind: fault.Invalid},
+		"no version":          {body: `{"kind":"sync","connection":"abc","run":"r"}`, kind: fault.Invalid},
+		"unknown kind":        {body: `{"v":1,"kind":"purge","connection":"abc","run":"r"}`, kind: fault.Invalid},
+		"no connection":       {body: `{"v":1,"kind":"sync","run":"r"}`, kind: fault.Invalid},
+		"a path for an ID":    {body: `{"v":1,"kind":"sync","connection":"../x","run":"r"}`, kind: fault.Invalid},
+		"markup for an ID":    {body: `{"v":1,"kind":"sync","connection":"abc","run":"<b>"}`, kind: fault.Invalid},
+		"negative slice":      {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","slice":-1}`, kind: fault.Invalid},
+		"cut":                 {body: `{"v":1,"kind":"sync","conn`, kind: fault.Invalid},
+		"nothing":             {body: ``, kind: fault.Invalid},
+		"too long":            {body: `{"v":1,"kind":"sync","connection":"abc","run":"r","pad":"` + strings.Repeat("x", maxSize) + `"}`, kind: fault.Invalid},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -152,7 +152,7 @@ func TestCatalogs(t *testing.T) {
 			used[page+part] = true
 		}
 	}
-	for _, s := range []string{"queued", "running", "waiting", "succeeded", "failed", "merged", "none"} {
+	for _, s := range []string{"queued", "running", "waiting", "succeeded", "failed", "merged", "held", "none"} {
 		used["run."+s] = true
 	}
 	for _, s := range []string{"User.Read.All", "Organization.Read.All"} {

@@ -59,7 +59,7 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 	// is half written.
 	_, err := w.tenant.Apply(tenant.Bulk{Seed: 1, Edit: 101})
 	w.ok(err)
-	if w.killed(3); w.fence().Run.Transactions != 4 {
+	if w.killed(3, job.Schedule, ""); w.fence().Run.Transactions != 4 {
 		t.Errorf("not killed in the middle of a page: %+v", w.fence().Run)
 	}
 	w.settled()
@@ -69,7 +69,7 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 	for ; ; n++ { // every write of a run with all kinds of changes
 		_, err := w.tenant.Apply(tenant.Bulk{Seed: uint64(n), Edit: 15, Remove: 3, Create: 3})
 		w.ok(err)
-		fired := w.killed(n)
+		fired := w.killed(n, job.Schedule, "")
 		w.settled()
 		if !fired {
 			break
@@ -82,10 +82,10 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 
 // killed does a run whose first worker can write n-1 times and then no more,
 // and tells whether it wanted to.
-func (w *world) killed(n int) (fired bool) {
+func (w *world) killed(n int, trigger job.Trigger, plan string) (fired bool) {
 	w.Helper()
 	w.begin++
-	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: job.Schedule}
+	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: trigger, Plan: plan}
 	var last int64
 	wires.Tables.BeforeWrite(func(count int64, _ string) error {
 		if last == 0 {

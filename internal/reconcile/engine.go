@@ -124,7 +124,7 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 		return err
 	}
 	f := &w.fence
-	decision := j.Trigger == job.Approve || j.Trigger == job.Reject
+	decision := j.Trigger.Decides()
 	switch {
 	case f.Ended(j.Run) && !(f.Open() && f.Run.ID == j.Run):
 		w.log.InfoContext(ctx, "job of an ended run: records brought up to date")
@@ -195,7 +195,7 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 		}
 		f.Run = job.Run{ID: j.Run, Trigger: j.Trigger, Began: w.Now().UTC(), Phase: phasePeople}
 		f.Slice, f.Attempt = j.Slice, 0
-		if j.Plan != "" {
+		if j.Trigger.Decides() {
 			f.Run.Phase, f.Run.Plan = phaseDecide, f.Plan
 		} else {
 			w.begin()

@@ -43,7 +43,7 @@ func (w *worker) judge(ctx context.Context) error {
 // hash.
 func (w *worker) hold(ctx context.Context) error {
 	for {
-		moved, err := w.each(ctx, w.pendingPage, func(r *directory.Record) { r.Held = true }, nil)
+		moved, err := w.each(ctx, w.pendingPage, toHeld, nil)
 		if err != nil {
 			return err
 		}
@@ -64,6 +64,10 @@ func (w *worker) hold(ctx context.Context) error {
 	}
 	w.finish(f)
 	return w.commit(ctx, directory.Batch{})
+}
+
+func toHeld(context.Context, []string) (edit, error) {
+	return func(r *directory.Record) { r.Held = true }, nil
 }
 
 // planHash is of the held people's IDs in order, and of the run, so that no
@@ -101,11 +105,33 @@ func (w *worker) refuse(ctx context.Context, j job.Job) error {
 }
 
 // decide archives the people of the held plan who have not returned, or keeps
-// them.
+// them. A plan may have waited for days, so that whoever is to be archived is
+// asked for once more: some may be back, and no sync has seen it yet.
 func (w *worker) decide(ctx context.Context) error {
-	change := archive(w.Now().UTC())
 	if w.fence.Run.Trigger == job.Reject {
-		change = func(r *directory.Record) { r.Pending, r.Held, r.Kept = "", false, true }
+		return w.throughout(ctx, w.heldPage, func(context.Context, []string) (edit, error) {
+			return func(r *directory.Record) { r.Pending, r.Held, r.Kept = "", false, true }, nil
+		})
 	}
-	return w.throughout(ctx, w.heldPage, change)
+	gone := archive(w.Now().UTC())
+	return w.throughout(ctx, w.heldPage, func(ctx context.Context, ids []string) (edit, error) {
+		back := make(map[string]bool)
+		if len(ids) > 0 {
+			w.fence.Run.GraphCalls++
+			found, err := w.Graph.Existing(ctx, w.conn.Tenant, ids)
+			if err != nil {
+				return nil, err
+			}
+			for _, id := range found {
+				back[id] = true
+			}
+		}
+		return func(r *directory.Record) {
+			if back[r.ID] { // the next sync brings them up to date
+				r.Pending, r.Held = "", false
+				return
+			}
+			gone(r)
+		}, nil
+	})
 }

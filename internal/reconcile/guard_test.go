@@ -1,11 +1,14 @@
 package reconcile_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/job"
+	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
 
@@ -114,8 +117,8 @@ func TestHeldAndApproved(t *testing.T) {
 		t.Errorf("%d of two later leavers are active", n)
 	}
 
-	for _, hash := range []string{"", "unknown", held.Plan.Hash[1:]} {
-		if r := w.decision(job.Approve, hash); r.State != job.RunFailed && hash != "" || w.archived() != 0 {
+	for _, hash := range []string{"unknown", held.Plan.Hash[1:]} {
+		if r := w.decision(job.Approve, hash); r.State != job.RunFailed || w.archived() != 0 {
 			t.Errorf("hash %q: %+v, %d archived", hash, r, w.archived())
 		}
 	}
@@ -123,7 +126,7 @@ func TestHeldAndApproved(t *testing.T) {
 		t.Errorf("a refused decision leaves the connection %s", c.Status)
 	}
 	r := w.decision(job.Approve, held.Plan.Hash)
-	if r.State != job.Succeeded || r.Archived != 9 || r.GraphCalls != 0 {
+	if r.State != job.Succeeded || r.Archived != 9 || r.GraphCalls != 1 {
 		t.Fatalf("approval %+v", r)
 	}
 	if n := w.present(gone); n != 1 || w.present(gone[3:4]) != 1 {
@@ -219,8 +222,105 @@ func TestOwnGuard(t *testing.T) {
 	w.settled()
 }
 
-// Killed before any write of holding and of deciding, the plan and its end are
-// those of an undisturbed world.
+// A decision neither hides a failure nor stands in for a sync, and archives
+// nobody who is back, though no sync has seen it.
+func TestDecisionIsNoSync(t *testing.T) {
+	t.Parallel()
+	w := guarded(t, 40)
+	gone := w.leaves(10)
+	held := w.run()
+	fired := wires.Fault(t, w.tenant, fault.Fault{Path: fault.UsersDelta, Kind: fault.Forbidden})
+	if r := w.run(); r.State != job.RunFailed {
+		t.Fatalf("run %+v", r)
+	}
+	fired()
+	before := w.connection()
+	for _, id := range gone[:4] {
+		w.ok(w.tenant.Restore(id))
+	}
+	if r := w.decision(job.Approve, held.Plan.Hash); r.Archived != 6 || w.present(gone[:4]) != 4 {
+		t.Errorf("of six who are gone and four who are back, %d are archived: %+v", r.Archived, r)
+	}
+	if c := w.connection(); c.Status != connection.Failed || c.Problem == nil || !c.LastSuccess.Equal(before.LastSuccess) {
+		t.Errorf("after a failure and a decision the connection is %s, %+v", c.Status, c.Problem)
+	}
+	wires.Microsoft.ClearFaults()
+	if r := w.succeed(); r.Archived != 0 {
+		t.Errorf("the sync after: %+v", r)
+	}
+	w.settled()
+}
+
+// A sync that meets a decision under way runs after it.
+func TestSyncMeetsDecision(t *testing.T) {
+	t.Parallel()
+	w := guarded(t, 140)
+	w.engine.Budget = -1 // the decision takes several slices
+	w.leaves(110)
+	held := w.run()
+	w.begin++
+	decision := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: job.Approve, Plan: held.Plan.Hash}
+	w.ok(w.engine.Sync(w.ctx, decision))
+	if f := w.fence(); !f.Open() || f.Run.ID != decision.Run {
+		t.Fatalf("the decision is over at once: %+v", f.Run)
+	}
+	w.ok(w.tenant.Update(w.tenant.People()[0].ID, tenant.Fields{"jobTitle": "Late"}))
+	w.ok(w.engine.Sync(w.ctx, job.Job{Kind: job.Sync, Connection: w.conn, Run: "slot-1", Trigger: job.Schedule}))
+	if err := w.engine.Sync(w.ctx, job.Job{Kind: job.Sync, Connection: w.conn, Run: "other-1", Trigger: job.Reject, Plan: held.Plan.Hash}); err == nil {
+		t.Error("another decision was dropped or merged")
+	}
+	w.quiet(w.engine.Sync)
+	if r := w.record(decision.Run); r.Archived != 110 {
+		t.Errorf("decision %+v", r)
+	}
+	w.settled() // the change is in: a run came after
+}
+
+// A run that fails on the way to its plan leaves people held without one; the
+// next run makes it.
+func TestPlanThatWasNotStored(t *testing.T) {
+	l := newLine(t)
+	for n := 2; ; n++ {
+		w := l.world(t, t, 40)
+		w.engine.Guard = connection.Guard{MaxCount: 7}
+		w.succeed()
+		w.leaves(10)
+		w.engine.MaxAge = -1 // the first failure ends the run
+		fired := w.failing(n)
+		w.engine.MaxAge = 24 * time.Hour
+		if r := w.run(); r.State != job.Held || r.Plan == nil || r.Plan.Count != 10 {
+			t.Fatalf("after a failure at write %d: %s, plan %+v", n, r.State, r.Plan)
+		}
+		if r := w.decision(job.Approve, w.fence().Plan.Hash); r.Archived != 10 {
+			t.Fatalf("approval %+v", r)
+		}
+		w.settled()
+		if !fired {
+			return
+		}
+	}
+}
+
+// failing does a run of which one write, the n-th, is refused for good, and
+// tells whether there was such a write.
+func (w *world) failing(n int) (fired bool) {
+	w.Helper()
+	w.send(job.Schedule)
+	writes := 0
+	wires.Tables.BeforeWrite(func(int64, string) error {
+		if writes++; writes == n {
+			fired = true
+			return errors.New("refused")
+		}
+		return nil
+	})
+	defer wires.Tables.BeforeWrite(nil)
+	w.quiet(w.engine.Sync)
+	return fired
+}
+
+// Killed before any write of holding, and then of deciding, the plan and its
+// end are those of an undisturbed world.
 func TestKilledWhileHolding(t *testing.T) {
 	l := newLine(t)
 	for n := 1; ; n++ {
@@ -228,20 +328,22 @@ func TestKilledWhileHolding(t *testing.T) {
 		w.engine.Guard = connection.Guard{MaxCount: 7}
 		w.succeed()
 		gone := w.leaves(105) // more than one transaction holds
-		fired := w.killed(n)
+		holding := w.killed(n, job.Schedule, "")
 		held, err := w.store.Held(w.ctx, w.conn, "", 1000)
 		w.ok(err)
 		f := w.fence()
 		if f.Run.State != job.Held || f.Plan == nil || f.Plan.Count != 105 || f.Held != 105 || len(held) != 105 || w.present(gone) != 105 {
 			t.Fatalf("killed before write %d: run %s, plan %+v, %d held, %d listed", n, f.Run.State, f.Plan, f.Held, len(held))
 		}
-		if r := w.decision(job.Approve, f.Plan.Hash); r.State != job.Succeeded || r.Archived != 105 {
-			t.Fatalf("approval %+v", r)
+		deciding := w.killed(n, job.Approve, f.Plan.Hash)
+		if w.present(gone) != 0 {
+			t.Fatalf("killed before write %d of the decision: %d are active", n, w.present(gone))
 		}
+		w.succeed()
 		w.settled()
-		if !fired {
+		if !holding && !deciding {
 			if n < 5 {
-				t.Errorf("a held run of only %d writes", n-1)
+				t.Errorf("a held run and its decision of only %d writes", n-1)
 			}
 			return
 		}

@@ -148,7 +148,8 @@ func (w *worker) merge(ctx context.Context, j job.Job) error {
 		ID: j.Run, Trigger: j.Trigger, State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
 		LastChange: w.fence.LastChange,
 	})
-	if err != nil || j.Trigger != job.Manual {
+	// A decision reads nothing of Microsoft, so it makes up for no sync.
+	if err != nil || j.Trigger != job.Manual && !w.fence.Run.Trigger.Decides() {
 		return err
 	}
 	if err := w.update(ctx, func(c *connection.Connection) error { c.Again = into; return nil }); err != nil {
@@ -192,15 +193,25 @@ func (w *worker) project(ctx context.Context) error {
 			status = connection.Failed
 			c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended}
 		case job.Held:
-			status, c.LastSuccess = connection.Held, r.Ended
+			status = connection.Held
+			if !r.Trigger.Decides() {
+				c.LastSuccess = r.Ended
+			}
 			c.Problem = &connection.Problem{
 				Code:    "removals_held",
-				Message: fmt.Sprintf("%d of %d people would be archived at once. Nobody was; everything else is up to date.", r.Plan.Count, r.Plan.Active),
+				Message: fmt.Sprintf("%d of %d people would be archived at once. Nobody was; nobody else is until it is decided, and everything but removals is written.", r.Plan.Count, r.Plan.Active),
 				Remedy:  "Ask the customer whether these people have left, then approve or reject the plan of run " + r.Plan.Run + ".",
 				At:      r.Ended,
 			}
 		default:
-			c.Problem, c.LastSuccess = nil, r.Ended
+			if !r.Trigger.Decides() {
+				c.Problem, c.LastSuccess = nil, r.Ended
+				break
+			}
+			if c.Status != connection.Held {
+				return nil // what else is wrong, a decision does not mend
+			}
+			c.Problem = nil
 		}
 		if err := c.Move(status); err != nil {
 			w.log.WarnContext(ctx, "status left as it is", "err", err)

@@ -157,6 +157,8 @@ func (w *worker) listed(f *job.Fence, delta string) {
 // settleOrEnd goes on to the removals that wait, if any do.
 func (w *worker) settleOrEnd(f *job.Fence) {
 	switch {
+	case f.Held > 0 && f.Plan == nil: // a run that failed on the way to its plan
+		f.Run.Phase = phaseHold
 	case f.Pending > 0 && !w.conn.LastSuccess.IsZero():
 		f.Run.Phase = phaseJudge
 	case f.Pending > 0: // the first run: nobody relies on anything yet

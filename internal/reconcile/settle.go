@@ -112,11 +112,18 @@ func (w *worker) tidy(ctx context.Context) error {
 
 // settle archives the people whose removal waits.
 func (w *worker) settle(ctx context.Context) error {
-	return w.throughout(ctx, w.pendingPage, archive(w.Now().UTC()))
+	change := archive(w.Now().UTC())
+	return w.throughout(ctx, w.pendingPage, func(context.Context, []string) (edit, error) { return change, nil })
 }
 
+// edit changes a record.
+type edit func(*directory.Record)
+
+// editing says how to change the records of one page of IDs.
+type editing func(ctx context.Context, ids []string) (edit, error)
+
 // archive is the change of a record whose removal takes effect.
-func archive(now time.Time) func(*directory.Record) {
+func archive(now time.Time) edit {
 	return func(r *directory.Record) {
 		r.Archived, r.Reason, r.Pending, r.Held = now, r.Pending, "", false
 	}
@@ -124,9 +131,9 @@ func archive(now time.Time) func(*directory.Record) {
 
 // throughout changes the records of all listed removals, page by page, and
 // ends the run with the last.
-func (w *worker) throughout(ctx context.Context, page func(context.Context) ([]string, error), change func(*directory.Record)) error {
+func (w *worker) throughout(ctx context.Context, page func(context.Context) ([]string, error), how editing) error {
 	for w.fence.Run.Phase != phaseDone {
-		if _, err := w.each(ctx, page, change, w.finish); err != nil {
+		if _, err := w.each(ctx, page, how, w.finish); err != nil {
 			return err
 		}
 		if w.fence.Run.Phase != phaseDone && w.Now().After(w.until) {
@@ -139,12 +146,16 @@ func (w *worker) throughout(ctx context.Context, page func(context.Context) ([]s
 // each changes the records of one page of listed removals, which takes them
 // off that list, and commits; the last page together with last, if there is
 // one. It returns how many were on the page.
-func (w *worker) each(ctx context.Context, page func(context.Context) ([]string, error), change func(*directory.Record), last func(*job.Fence)) (int, error) {
+func (w *worker) each(ctx context.Context, page func(context.Context) ([]string, error), how editing, last func(*job.Fence)) (int, error) {
 	ids, err := page(ctx)
 	if err != nil {
 		return 0, err
 	}
 	stored, err := w.People.Records(ctx, w.conn.ID, ids)
+	if err != nil {
+		return 0, err
+	}
+	change, err := how(ctx, ids)
 	if err != nil {
 		return 0, err
 	}

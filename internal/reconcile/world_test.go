@@ -314,7 +314,14 @@ func (w *world) sound() map[string]sandbox.Person {
 	if !reflect.DeepEqual(replayed, stored) {
 		w.Errorf("the feed replays to another state than is stored")
 	}
+	pending, err := w.store.Pending(w.ctx, w.conn, 1000)
+	w.ok(err)
+	held, err := w.store.Held(w.ctx, w.conn, "", 1000)
+	w.ok(err)
 	f := w.fence()
+	if f.Pending != len(pending) || f.Held != len(held) {
+		w.Errorf("fence counts %d pending, %d held; there are %d, %d", f.Pending, f.Held, len(pending), len(held))
+	}
 	if f.Stored != len(stored) || f.Active != active || f.LastChange != int64(len(feed)) {
 		w.Errorf("fence counts %d stored, %d active, %d changes; there are %d, %d, %d", f.Stored, f.Active, f.LastChange, len(stored), active, len(feed))
 	}
@@ -329,7 +336,7 @@ func (w *world) settled() {
 	if err := sandbox.Compare(stored, sandbox.Truth(w.tenant.People())); err != nil {
 		w.Errorf("%v", err)
 	}
-	if f := w.fence(); f.Open() || f.Pending != 0 || f.People.Enum != "" || f.People.Next != "" || f.People.Delta == "" {
+	if f := w.fence(); f.Open() || f.Pending != 0 || f.Held != 0 || f.Plan != nil || f.People.Enum != "" || f.People.Next != "" || f.People.Delta == "" {
 		w.Errorf("fence after the last run: %+v", f)
 	}
 	pending, err := w.store.Pending(w.ctx, w.conn, 10)
