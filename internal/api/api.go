@@ -77,7 +77,7 @@ type Plans interface {
 type Decider interface {
 	// Decide returns [fault.Conflict] with code "plan_decided" if no plan of
 	// that run with that hash waits. Repeated, it returns the same run.
-	Decide(ctx context.Context, connection, run, hash string, approve bool) (decision string, err error)
+	Decide(ctx context.Context, connection, run, hash string, approve bool, actor string) (decision string, err error)
 }
 
 // Linker writes the secure link of a connection's current generation.

@@ -165,7 +165,7 @@ func (f *fake) Records(_ context.Context, c string, ids []string) (map[string]di
 	return out, f.err
 }
 
-func (f *fake) Decide(_ context.Context, id, run, hash string, approve bool) (string, error) {
+func (f *fake) Decide(_ context.Context, id, run, hash string, approve bool, _ string) (string, error) {
 	return f.decide(id, run, hash, approve)
 }
 

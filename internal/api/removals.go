@@ -57,6 +57,7 @@ type removalsRequest struct {
 }
 
 type decisionRequest struct {
+	Caller
 	Target
 	Run  string `path:"run" doc:"The ID of the run that was held: the plan's run." example:"04f8f6b1c2d-9f2c4e71ab03"`
 	Body DecisionRequest
@@ -69,7 +70,7 @@ type DecisionRequest struct {
 
 // decisionInWords ends the description of both decisions.
 const decisionInWords = " The answer says where to follow the run that does it; that run may answer 404 until a worker has opened it, which waits for the end of a sync that is under way. " +
-	"Repeating the call is harmless. Of two opposite decisions the first to be opened counts; the other's run ends as failed, with the code plan_decided. " +
+	"Repeating the call is harmless. Of two opposite decisions the first counts; the other is refused. " +
 	"A plan that does not wait, or waits under another run or hash, is refused with 409."
 
 func (a *API) removalRoutes() {
@@ -106,7 +107,7 @@ func (a *API) decide(ctx context.Context, in *decisionRequest, trigger job.Trigg
 	case !validID(in.Run):
 		return nil, missingRun()
 	}
-	run, err := a.Decider.Decide(ctx, in.ID, in.Run, in.Body.Hash, trigger == job.Approve)
+	run, err := a.Decider.Decide(ctx, in.ID, in.Run, in.Body.Hash, trigger == job.Approve, in.Actor)
 	if fault.Is(err, fault.NotFound) {
 		return nil, missing
 	}

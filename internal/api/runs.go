@@ -16,6 +16,7 @@ import (
 type Run struct {
 	ID         string     `json:"id" example:"04f8f6b1c2d-9f2c4e71ab03"`
 	Trigger    string     `json:"trigger" enum:"first,schedule,manual,again,approve,reject" doc:"Who started it. again: a sync asked for while another was under way. approve, reject: a decision on the removals that plan names." example:"manual"`
+	By         string     `json:"by,omitempty" doc:"Who asked for it, as the vendor asserted; absent if nobody did." example:"ada@vendor.example"`
 	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto." example:"succeeded"`
 	Phase      string     `json:"phase,omitempty" doc:"What the run is at, or was at when it ended." example:"people"`
 	Full       bool       `json:"full" doc:"Whether the whole tenant is read, rather than what changed since the last run."`
@@ -32,13 +33,13 @@ type Run struct {
 	LastChange int64      `json:"lastChange" doc:"The number of the connection's newest change when this was written." example:"1284"`
 }
 
-// Counters is what a run did. All figures are exact.
+// Counters is what a run did. What became of people is exact.
 type Counters struct {
 	Created      int `json:"created" doc:"People stored for the first time." example:"12"`
 	Updated      int `json:"updated" example:"3"`
 	Archived     int `json:"archived" doc:"People who left; their records stay." example:"1"`
 	Reactivated  int `json:"reactivated" doc:"People who came back." example:"0"`
-	Unchanged    int `json:"unchanged" example:"4"`
+	Unchanged    int `json:"unchanged" doc:"People listed without a difference; those of a page that was read again after a crash count again." example:"4"`
 	Seen         int `json:"seen" doc:"People that Microsoft listed, repeats included." example:"20"`
 	GraphCalls   int `json:"graphCalls" doc:"Requests to Microsoft Graph, repeated ones included." example:"2"`
 	Throttles    int `json:"throttles" doc:"How often Microsoft asked to slow down." example:"0"`
@@ -49,7 +50,7 @@ type Counters struct {
 
 func shapeRun(r *job.Run) Run {
 	v := Run{
-		ID: r.ID, Trigger: string(r.Trigger), State: string(r.State), Phase: r.Phase, Full: r.Full, Why: r.Why,
+		ID: r.ID, Trigger: string(r.Trigger), State: string(r.State), By: r.By, Phase: r.Phase, Full: r.Full, Why: r.Why,
 		Slices: r.Slices, Began: when(r.Began), Ended: when(r.Ended), NextTry: when(r.NextTry),
 		MergedInto: r.MergedInto, LastChange: r.LastChange,
 		Counters: &Counters{
@@ -68,7 +69,7 @@ func shapeRun(r *job.Run) Run {
 // queued is a manual run that no worker has opened yet. Only the connection
 // knows of it.
 func queued(m connection.Manual) Run {
-	return Run{ID: m.Run, Trigger: string(job.Manual), State: string(job.Queued), QueuedAt: when(m.At)}
+	return Run{ID: m.Run, Trigger: string(job.Manual), State: string(job.Queued), By: m.By, QueuedAt: when(m.At)}
 }
 
 type syncRequest struct {

@@ -87,6 +87,8 @@ type Connection struct {
 	LastRun     string
 	LastSuccess time.Time
 
+	// Decision is the last decision on a held plan of removals.
+	Decision Decision
 	// Guard is the connection's own limit of removals; nil means the
 	// vendor's default.
 	Guard *Guard
@@ -137,6 +139,30 @@ type Manual struct {
 	Sent bool `json:"sent,omitempty"`
 	// By is the actor that the vendor asserted.
 	By string `json:"by,omitempty"`
+}
+
+// Decision is what somebody decided of a held plan.
+type Decision struct {
+	// Plan is the plan's hash, Run the run that does what was decided.
+	Plan    string    `json:"plan,omitempty"`
+	Run     string    `json:"run,omitempty"`
+	Approve bool      `json:"approve,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	// By is the actor that the vendor asserted.
+	By string `json:"by,omitempty"`
+}
+
+// StartedBy is the actor who asked for the run, as the vendor asserted; empty
+// if nobody did.
+func (c *Connection) StartedBy(run string) string {
+	switch run {
+	case c.Manual.Run:
+		return c.Manual.By
+	case c.Decision.Run:
+		return c.Decision.By
+	default:
+		return ""
+	}
 }
 
 // NewID returns a fresh connection ID from the system's random source.

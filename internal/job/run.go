@@ -21,15 +21,18 @@ const (
 	Held State = "held"
 )
 
-// Counters is what a run did. All counts are exact: they commit in the same
-// transactions as the rows they count.
+// Counters is what a run did. What was created, updated, archived and
+// reactivated is exact: it commits in the same transactions as the rows that it
+// counts.
 type Counters struct {
 	Created     int `json:"created"`
 	Updated     int `json:"updated"`
 	Archived    int `json:"archived"`
 	Reactivated int `json:"reactivated"`
 	Unchanged   int `json:"unchanged"`
-	// Seen is how many people Microsoft listed, repeats included.
+	// Seen is how many people Microsoft listed, repeats included. It and
+	// Unchanged count the people of a page again that is read again after a
+	// crash.
 	Seen int `json:"seen"`
 	// GraphCalls counts requests to Graph, tries included; a slice that was
 	// killed took its uncommitted calls with it.
@@ -45,6 +48,9 @@ type Run struct {
 	ID      string  `json:"id"`
 	Trigger Trigger `json:"trigger"`
 	State   State   `json:"state"`
+	// By is the actor who asked for the run, as the vendor asserted; empty if
+	// nobody did.
+	By string `json:"by,omitempty"`
 	// Phase is what the run is at, or was at when it ended.
 	Phase string `json:"phase"`
 	// Full is true if the whole tenant was enumerated, and Why says why.

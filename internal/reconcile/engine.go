@@ -193,7 +193,7 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 				return err
 			}
 		}
-		f.Run = job.Run{ID: j.Run, Trigger: j.Trigger, Began: w.Now().UTC(), Phase: phasePeople}
+		f.Run = job.Run{ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), Began: w.Now().UTC(), Phase: phasePeople}
 		f.Slice, f.Attempt = j.Slice, 0
 		if j.Trigger.Decides() {
 			f.Run.Phase, f.Run.Plan = phaseDecide, f.Plan

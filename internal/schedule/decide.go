@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
@@ -14,10 +15,10 @@ import (
 // hash waits, or another decision on it is under way, and [fault.Denied] with
 // code "not_connected" if the connection cannot run.
 //
-// Nothing is stored: after any other error the call is to be repeated. The
-// same decision gives the same run, so that the queue drops repeats. Of two
-// opposite ones the first to be opened counts, and the other's run fails.
-func (s *Scheduler) Decide(ctx context.Context, id, run, hash string, approve bool) (decision string, err error) {
+// The first decision on a plan counts; it is stored, with who made it, before
+// its message is sent. After any other error the call is to be repeated: the
+// same decision gives the same run, so that the queue drops repeats.
+func (s *Scheduler) Decide(ctx context.Context, id, run, hash string, approve bool, actor string) (decision string, err error) {
 	defer fault.Wrap(&err, "schedule: decision on run %s of %s", run, id)
 	c, err := s.Connections.Connection(ctx, id)
 	if err != nil {
@@ -42,6 +43,20 @@ func (s *Scheduler) Decide(ctx context.Context, id, run, hash string, approve bo
 	deciding := f.Open() && (f.Run.Trigger == job.Approve || f.Run.Trigger == job.Reject)
 	if deciding && f.Run.ID != decision {
 		return "", decided("run " + f.Run.ID + " is deciding it")
+	}
+	made := connection.Decision{Plan: hash, Run: decision, Approve: approve, At: s.Now().UTC(), By: actor}
+	other := false
+	err = update(ctx, s.Connections, c, func(c *connection.Connection) bool {
+		other = c.Decision.Plan == hash && c.Decision.Approve != approve && !f.Ended(c.Decision.Run)
+		repeated := c.Decision.Run == decision
+		c.Decision = made
+		return !other && !repeated
+	})
+	if err != nil {
+		return "", err
+	}
+	if other {
+		return "", decided("another decision on it was made")
 	}
 	j := job.Job{Kind: job.Sync, Connection: id, Run: decision, Trigger: trigger, Plan: hash}
 	if err := s.Queue.Send(ctx, j, time.Time{}); err != nil {

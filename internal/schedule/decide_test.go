@@ -39,11 +39,17 @@ func TestDecide(t *testing.T) {
 		w, id, f := planned(t, nil)
 		want := job.RunID(f.Plan.At.Add(time.Millisecond), id, string(trigger)+planHash)
 		for range 3 {
-			run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, approve)
+			run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, approve, "ada")
 			if err != nil || run != want {
 				t.Errorf("%s: run %s, want %s: %v", trigger, run, want, err)
 			}
 			w.clock.Advance(time.Hour)
+		}
+		if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, !approve, "eve"); fault.Of(err).Code != "plan_decided" {
+			t.Errorf("the opposite of %s: %v", trigger, err)
+		}
+		if c, err := w.store.Connection(t.Context(), id); err != nil || c.Decision.By != "ada" || c.StartedBy(want) != "ada" || c.Decision.Approve != approve {
+			t.Errorf("%s: noted as %+v, %v", trigger, c.Decision, err)
 		}
 		m := w.one(id)
 		if m.Kind != job.Sync || m.Run != want || m.Trigger != trigger || m.Plan != planHash || m.Slice != 0 || m.State != "active" {
@@ -67,12 +73,12 @@ func TestDecideRefused(t *testing.T) {
 		"no plan":      {none, noPlan, f.Plan.Run, planHash},
 		"nothing ever": {w, fresh, "", ""},
 	} {
-		_, err := test.w.Decide(t.Context(), test.id, test.run, test.hash, true)
+		_, err := test.w.Decide(t.Context(), test.id, test.run, test.hash, true, "ada")
 		if e := fault.Of(err); err == nil || e.Kind != fault.Conflict || e.Code != "plan_decided" || e.Remedy == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.Decide(t.Context(), connection.NewID(), f.Plan.Run, planHash, true); !fault.Is(err, fault.NotFound) {
+	if _, err := w.Decide(t.Context(), connection.NewID(), f.Plan.Run, planHash, true, "ada"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown connection: %v", err)
 	}
 	if n := len(w.queued()); n != 0 {
@@ -89,7 +95,7 @@ func TestDecideNotLive(t *testing.T) {
 	if _, err := w.store.UpdateConnection(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	_, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true)
+	_, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true, "ada")
 	if e := fault.Of(err); err == nil || e.Kind != fault.Denied || e.Code != "not_connected" || e.Remedy == "" {
 		t.Error(err)
 	}
@@ -111,10 +117,10 @@ func TestDecideUnderWay(t *testing.T) {
 	if _, err := w.store.Commit(t.Context(), id, stored, directory.Batch{}); err != nil {
 		t.Fatal(err)
 	}
-	if run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true); err != nil || run != approval {
+	if run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true, "ada"); err != nil || run != approval {
 		t.Errorf("repeated: %s, %v", run, err)
 	}
-	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false); fault.Of(err).Code != "plan_decided" {
+	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false, "ada"); fault.Of(err).Code != "plan_decided" {
 		t.Errorf("opposite: %v", err)
 	}
 	w.one(id)
@@ -128,7 +134,7 @@ func TestDecideAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true)
+	first, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true, "ada")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,11 +143,11 @@ func TestDecideAgain(t *testing.T) {
 	if _, err := w.store.Commit(t.Context(), id, stored, directory.Batch{}); err != nil {
 		t.Fatal(err)
 	}
-	second, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true)
+	second, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true, "ada")
 	if err != nil || second == first {
 		t.Errorf("again: run %s after %s, %v", second, first, err)
 	}
-	if third, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true); err != nil || third != second {
+	if third, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, true, "ada"); err != nil || third != second {
 		t.Errorf("repeated: run %s, want %s, %v", third, second, err)
 	}
 	if n := len(w.queued()[id]); n != 2 {
@@ -159,18 +165,18 @@ func (brokenPlans) Fence(context.Context, string) (job.Fence, error) {
 func TestDecideFails(t *testing.T) {
 	w, id, f := planned(t, nil)
 	w.bus.FailSends(wiretest.Queue, 1, "amqp:not-allowed")
-	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false); err == nil {
+	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false, "ada"); err == nil {
 		t.Error("a lost message was promised")
 	}
 	if n := len(w.queued()); n != 0 {
 		t.Fatalf("%d messages", n)
 	}
-	run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false)
+	run, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false, "ada")
 	if err != nil || w.one(id).Run != run {
 		t.Errorf("repeated: run %s, %v", run, err)
 	}
 	w.Plans = brokenPlans{}
-	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false); !fault.Is(err, fault.Unknown) {
+	if _, err := w.Decide(t.Context(), id, f.Plan.Run, planHash, false, "ada"); !fault.Is(err, fault.Unknown) {
 		t.Errorf("no fence: %v", err)
 	}
 }

@@ -92,8 +92,14 @@ func TestHeldPlanIsDecided(t *testing.T) {
 		decide(t, path+"/approve", other, http.StatusConflict)
 		decide(t, path+"/approve", hash, http.StatusAccepted)
 		decide(t, path+"/approve", hash, http.StatusAccepted) // the same call again does nothing
-		if r := awaitRuns(t, s, c, 3); len(r) != 3 {
-			t.Errorf("%d runs, want 3", len(r))
+		decide(t, path+"/reject", hash, http.StatusConflict)  // the first decision counts
+		by := map[string]string{}
+		all := awaitRuns(t, s, c, 3)
+		for _, r := range all {
+			by[r.Trigger] = r.By
+		}
+		if len(all) != 3 || by["first"] != "" || by["manual"] != "sandbox" || by["approve"] != "sandbox" {
+			t.Errorf("%d runs, asked for by %v", len(all), by)
 		}
 		check(t, s, c)
 		if got := c.status(t, s); got != "ok" {

@@ -130,11 +130,11 @@ func connected(t *testing.T, s *sandbox.Sandbox, spec tenant.Spec) customer {
 
 // run is a run record as the machine API answers it.
 type run struct {
-	ID, Trigger, State, Phase, Why, MergedInto string
-	Full                                       bool
-	Slices                                     int
-	Ended                                      time.Time
-	Counters                                   struct {
+	ID, Trigger, By, State, Phase, Why, MergedInto string
+	Full                                           bool
+	Slices                                         int
+	Ended                                          time.Time
+	Counters                                       struct {
 		Created, Updated, Archived, Reactivated, GraphCalls, Throttles, Retries, Transactions int
 	}
 	Problem *struct{ Code, Message, Remedy string }
