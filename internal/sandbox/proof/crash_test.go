@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -242,10 +244,19 @@ func TestCrash(t *testing.T) {
 	}
 	t.Logf("undisturbed: %d writes, %d people, %d with changes", want.writes, len(want.people), len(want.changes))
 
-	compare := func(t *testing.T, got outcome) {
+	// How many writes there are differs by a few from run to run: a check of the
+	// consent or a call within the cooldown more or less. So a kill that is armed
+	// for one of the last may find no such write.
+	missed := 0
+	compare := func(t *testing.T, got outcome, first int64) {
 		t.Helper()
-		if c.kills.Load() == 0 {
-			t.Error("nothing was killed")
+		switch {
+		case c.kills.Load() > 0:
+		case got.writes < first:
+			missed++
+			t.Logf("this run had only %d writes", got.writes)
+		default:
+			t.Errorf("nothing was killed, in %d writes", got.writes)
 		}
 		if diff := differ(got.people, want.people); diff != "" {
 			t.Errorf("end state differs from the undisturbed run's: %s", diff)
@@ -274,7 +285,7 @@ func TestCrash(t *testing.T) {
 						}
 						return never
 					})
-				}))
+				}), n)
 			})
 		}
 	}
@@ -287,7 +298,10 @@ func TestCrash(t *testing.T) {
 			for range 5 {
 				at[1+r.Int64N(want.writes)] = []moment{before, after}[r.IntN(2)]
 			}
-			compare(t, scenario(t, c, func() { c.killing(func(i int64) moment { return at[i] }) }))
+			compare(t, scenario(t, c, func() { c.killing(func(i int64) moment { return at[i] }) }), slices.Min(slices.Collect(maps.Keys(at))))
 		})
+	}
+	if missed > 8 {
+		t.Errorf("%d kills found no write", missed)
 	}
 }
