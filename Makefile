@@ -23,7 +23,7 @@ help: ## list these commands
 
 test: tools ## everything that must be green before a commit, in CI too
 	@$(MAKE) --no-print-directory -j2 --output-sync deps ready
-	ROLLCALL_REQUIRE_NODE=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
+	ROLLCALL_REQUIRE_NODE=1 ROLLCALL_REQUIRE_BROWSER=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
 
 # What Go compiles while npm and apt download.
 ready: check
