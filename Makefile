@@ -48,8 +48,8 @@ dist: ## stage the package that the Functions host runs, in dist/
 	GOOS=linux GOARCH=$(ARCH) $(BUILD) -ldflags="-s -w" -o "$(DIST)/handler" ./handler
 	@chmod 0755 "$(DIST)/handler"
 
-sandbox: build/sandbox ## run everything on this machine, and print where it is
-	@exec build/sandbox -dist "$(DIST)"
+sandbox: build/sandbox ## run everything on this machine; DATA=folder loads a directory export
+	@exec build/sandbox -dist "$(DIST)" $(if $(DATA),-data "$(DATA)")
 
 demo: build/sandbox ## tell the whole story without a keyboard, checking every figure
 	@exec build/sandbox -dist "$(DIST)" demo

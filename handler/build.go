@@ -81,9 +81,9 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
 	}
 	engine := &reconcile.Engine{
-		Graph: msgraph, State: store, People: store, Connections: store, Queue: jobs, Now: now, Log: log,
-		Select: graph.Select(), Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
-		Guard: c.guard,
+		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Now: now, Log: log,
+		Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
+		Guard: c.guard, FullEvery: c.fullEvery,
 	}
 	verifier := &consent.Verifier{
 		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Base: c.verify, Now: now, Log: log,

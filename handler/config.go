@@ -34,6 +34,7 @@ type config struct {
 	verify    time.Duration
 	retention time.Duration
 	guard     connection.Guard
+	fullEvery time.Duration
 
 	level slog.Level
 }
@@ -73,9 +74,12 @@ func load(getenv func(string) string) (config, []setting, error) {
 		maxAge:   r.duration("RUN_MAX_AGE", "24h", time.Hour, 168*time.Hour, "How long a run may go on failing before it ends."),
 		verify:   r.duration("VERIFY_MIN_DELAY", "2s", 50*time.Millisecond, time.Minute, "Wait between the first two checks whether a consent has taken effect; it doubles up to 5m, for 30m."),
 		guard: connection.Guard{
-			MaxCount:   r.number("GUARD_MAX_COUNT", 100, 0, 1000000, "Most people that a run archives without a human; 0 for no such limit."),
-			MaxPercent: r.number("GUARD_MAX_PERCENT", 10, 0, 100, "Greatest part of the active people that a run archives without a human, if more than 5 are to go; 0 for no such limit."),
+			MaxCount:       r.number("GUARD_MAX_COUNT", 100, 0, 1000000, "Most people that a run archives without a human; 0 for no such limit."),
+			MaxPercent:     r.number("GUARD_MAX_PERCENT", 10, 0, 100, "Greatest part of the active people, of the teams or of the memberships that a run removes without a human, if more than 5 are to go; 0 for no such limit."),
+			MaxTeams:       r.number("GUARD_MAX_TEAMS", 20, 0, 1000000, "Most teams that a run archives without a human; 0 for no such limit."),
+			MaxMemberships: r.number("GUARD_MAX_MEMBERSHIPS", 1000, 0, 100000000, "Most memberships that a run ends without a human; 0 for no such limit."),
 		},
+		fullEvery: r.duration("FULL_INTERVAL", "720h", 0, 8760*time.Hour, "How old the last full enumeration of a tenant may become before a run makes another; 0s leaves it to need."),
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
 		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),

@@ -42,29 +42,61 @@ type Runs interface {
 	Runs(ctx context.Context, connection, after string, limit int) (rs []job.Run, next string, err error)
 }
 
-// Directory keeps what a tenant holds.
+// Directory keeps the people of a tenant, and what changed. A part is a
+// connection's ID, or that and previewSuffix.
 type Directory interface {
 	// People lists by person ID; next is empty at the end.
-	People(ctx context.Context, connection, after string, limit int) (ps []directory.Record, next string, err error)
-	// Changes lists those with numbers above after, ascending, at most limit.
-	Changes(ctx context.Context, connection string, after int64, limit int) ([]directory.Change, error)
-	// LastChange is the number of the newest change, 0 if there is none.
-	LastChange(ctx context.Context, connection string) (int64, error)
-}
-
-// Syncer starts manual syncs.
-type Syncer interface {
-	// Manual returns [fault.Throttled] inside the cooldown and
-	// [fault.Denied] with code "not_connected" before a tenant is verified.
-	Manual(ctx context.Context, connection, actor string) (run string, err error)
-}
-
-// Removals keeps the people whose removal waits for a human.
-type Removals interface {
-	// Held lists up to limit IDs after the given one, in order.
-	Held(ctx context.Context, connection, after string, limit int) (ids []string, err error)
+	People(ctx context.Context, part, after string, limit int) (ps []directory.Record, next string, err error)
 	// Records reads the people named; who is not stored is left out.
-	Records(ctx context.Context, connection string, ids []string) (map[string]directory.Record, error)
+	Records(ctx context.Context, part string, ids []string) (map[string]directory.Record, error)
+	// Changes lists those with numbers above after, ascending, at most limit.
+	Changes(ctx context.Context, part string, after int64, limit int) ([]directory.Change, error)
+	// LastChange is the number of the newest change, 0 if there is none.
+	LastChange(ctx context.Context, part string) (int64, error)
+}
+
+// Teams keeps the teams of a tenant and their members.
+type Teams interface {
+	// Teams lists by team ID; next is empty at the end.
+	Teams(ctx context.Context, part, after string, limit int) (ts []directory.TeamRecord, next string, err error)
+	// TeamRecords reads the teams named; what is not stored is left out.
+	TeamRecords(ctx context.Context, part string, ids []string) (map[string]directory.TeamRecord, error)
+	// Rosters reads all members of a team; none for an unknown one.
+	Rosters(ctx context.Context, part, team string) ([]directory.Roster, error)
+	// TeamsOf finds the teams of a few people, by [directory.Key].
+	TeamsOf(ctx context.Context, part string, people [][16]byte) (map[[16]byte][]string, error)
+}
+
+// Holdings keeps what else a tenant has. The lists are by ID; next is empty
+// at the end.
+type Holdings interface {
+	Positions(ctx context.Context, part, after string, limit int) (ps []directory.PositionRecord, next string, err error)
+	PositionRecords(ctx context.Context, part string, ids []string) (map[string]directory.PositionRecord, error)
+	// Licenses reads all, by ID.
+	Licenses(ctx context.Context, part string) ([]directory.LicenseRecord, error)
+	Mailboxes(ctx context.Context, part, after string, limit int) (ms []directory.MailboxRecord, next string, err error)
+}
+
+// Groups asks Microsoft for groups of a tenant.
+type Groups interface {
+	// SearchGroups finds at most 25.
+	SearchGroups(ctx context.Context, tenant, text string) ([]directory.Team, error)
+}
+
+// Syncer starts the runs that somebody asks for. All return [fault.NotFound]
+// for an unknown connection, [fault.Denied] with code "not_connected" before a
+// tenant is verified, and [fault.Throttled] if asked again too soon.
+type Syncer interface {
+	Manual(ctx context.Context, connection, actor string) (run string, err error)
+	Preview(ctx context.Context, connection, actor string) (run string, err error)
+	Person(ctx context.Context, connection, person, actor string) (run string, err error)
+	Erase(ctx context.Context, connection, person, actor string) (run string, err error)
+}
+
+// Removals keeps the lists of what waits for a human to be removed.
+type Removals interface {
+	// Listed lists up to limit IDs after the given one, in order.
+	Listed(ctx context.Context, part string, l directory.List, after string, limit int) (ids []string, err error)
 }
 
 // Plans keeps the plan of removals that waits, as part of the fence.
@@ -90,6 +122,9 @@ type Options struct {
 	Connections Connections
 	Runs        Runs
 	Directory   Directory
+	Teams       Teams
+	Holdings    Holdings
+	Groups      Groups
 	Syncer      Syncer
 	Removals    Removals
 	Plans       Plans
@@ -149,8 +184,13 @@ func New(o Options) *API {
 	a.governRoutes()
 	a.guardRoutes()
 	a.runRoutes()
+	a.askRoutes()
 	a.removalRoutes()
-	a.directoryRoutes()
+	a.peopleRoutes()
+	a.teamRoutes()
+	a.holdingRoutes()
+	a.groupRoutes()
+	a.changeRoutes()
 	loosen(a.huma.OpenAPI())
 	a.json, a.yaml = render(a.huma.OpenAPI())
 	a.mux.HandleFunc("GET /v1/openapi.json", serve("application/openapi+json", a.json))

@@ -17,14 +17,16 @@ type Connection struct {
 	ID          string `json:"id" doc:"26 characters, lower-case." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
 	Company     string `json:"company" doc:"The vendor's own key for the company." example:"customer-4711"`
 	Name        string `json:"name" doc:"The company's name as its administrator reads it." example:"Contoso Ltd"`
-	Status      string `json:"status" enum:"invited,consenting,connected,ok,held,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. held: the last run wrote everything but removals, which wait for a decision. failed: the last run ended without success, see problem." example:"invited"`
+	Status      string `json:"status" enum:"invited,consenting,connected,ok,held,degraded,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. held: the last run wrote everything but removals, which wait for a decision. degraded: the last run succeeded but for a part that Microsoft or the customer denies, see problem; syncs go on, and the administrator may consent again by a new link. failed: the last run ended without success, see problem." example:"invited"`
 	Tenant      string `json:"tenant,omitempty" format:"uuid" doc:"The proven tenant; absent before consent." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 	NamedTenant string `json:"namedTenant,omitempty" format:"uuid" doc:"The only tenant that may be connected; absent if the vendor named none." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 
 	Link        string     `json:"link,omitempty" format:"uri" doc:"The secure link for the company's administrator. It is in the answers that made it and in no other." example:"https://rollcall.example.com/connect/k7vq2x5n3jd4mzs6ab2chtwyeu.1.kFq3"`
 	LinkExpires *time.Time `json:"linkExpires,omitempty" doc:"When the current link stops working; absent if it was revoked." example:"2026-12-05T09:30:00Z"`
 	Approval    *Approval  `json:"approval,omitempty" doc:"Whom the vendor has vouched for; absent if nobody."`
+	Settings    Settings   `json:"settings" doc:"What is synced, and of whom."`
 	Guard       *Guard     `json:"guard,omitempty" doc:"The connection's own limits of removals; absent while the service's hold."`
+	Override    *Override  `json:"guardOverride,omitempty" doc:"Leave for the next run that has removals to judge to pass the guard; absent if there is none."`
 
 	Problem     *Trouble   `json:"problem,omitempty" doc:"What went wrong last; absent if nothing."`
 	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next scheduled run is due; absent until connected." example:"2026-11-21T18:00:00Z"`
@@ -56,7 +58,7 @@ type Approval struct {
 func shapeConnection(c *connection.Connection) Connection {
 	v := Connection{
 		ID: c.ID, Company: c.Company, Name: c.Name, Status: string(c.Status),
-		Tenant: c.Tenant, NamedTenant: c.NamedTenant,
+		Tenant: c.Tenant, NamedTenant: c.NamedTenant, Settings: shapeSettings(c.Chosen()),
 		LinkExpires: when(c.LinkExpires), NextDue: when(c.NextDue),
 		LastRun: c.LastRun, LastSuccess: when(c.LastSuccess),
 		CreatedAt: c.CreatedAt.UTC(), CreatedBy: c.CreatedBy,
@@ -65,7 +67,10 @@ func shapeConnection(c *connection.Connection) Connection {
 		v.Problem = &Trouble{Code: p.Code, Message: p.Message, Remedy: p.Remedy, At: when(p.At)}
 	}
 	if g := c.Guard; g != nil {
-		v.Guard = &Guard{MaxCount: g.MaxCount, MaxPercent: g.MaxPercent}
+		v.Guard = &Guard{MaxCount: g.MaxCount, MaxPercent: g.MaxPercent, MaxTeams: g.MaxTeams, MaxMemberships: g.MaxMemberships}
+	}
+	if o := c.Override; o != nil {
+		v.Override = &Override{By: o.By, At: o.At.UTC()}
 	}
 	if p := c.Approved; p != nil {
 		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}
@@ -102,6 +107,8 @@ type ConnectionRequest struct {
 	Company string `json:"company" minLength:"1" maxLength:"128" doc:"The vendor's own key for the company. Without control or formatting characters and without white space at the ends." example:"customer-4711"`
 	Name    string `json:"name" minLength:"1" maxLength:"256" doc:"The company's name as its administrator will read it. Without control or formatting characters and without white space at the ends." example:"Contoso Ltd"`
 	Tenant  string `json:"tenant,omitempty" pattern:"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$" patternDescription:"a GUID" doc:"The company's tenant, if the vendor knows it. No other can then be connected." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+
+	Settings settingsChange `json:"settings,omitempty" doc:"What is synced, and of whom. What is not named is as recommended." example:"{\"mailboxes\":true,\"guests\":false}"`
 }
 
 // Resolve checks what a schema cannot say.
@@ -111,7 +118,7 @@ func (b *ConnectionRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs [
 			errs = append(errs, &huma.ErrorDetail{Location: at.With(f.name), Message: msg})
 		}
 	}
-	return errs
+	return append(errs, b.Settings.nulls(at)...)
 }
 
 type created struct {
@@ -134,7 +141,7 @@ func (a *API) connectionRoutes() {
 		Summary: "Invite a company",
 		Description: "Creates a connection and answers the secure link for the company's administrator. Every call creates one: " +
 			"inviting the same company twice gives two connections with links of their own, of which only one can connect a given tenant. " +
-			"So a repeated call is harmless, and an invitation that nobody follows just expires.",
+			"So a repeated call is harmless, and an invitation that nobody follows just expires." + settingsInWords,
 	}, a.create)
 	register(a, huma.Operation{
 		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections",
@@ -158,6 +165,9 @@ func (a *API) create(ctx context.Context, in *createRequest) (*created, error) {
 		ID: connection.NewID(), Company: in.Body.Company, Name: in.Body.Name,
 		NamedTenant: strings.ToLower(in.Body.Tenant), Status: connection.Invited,
 		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: in.Actor,
+	}
+	if err := in.Body.Settings.apply(&c); err != nil {
+		return nil, err
 	}
 	err := a.Connections.CreateConnection(ctx, c)
 	if fault.Is(err, fault.Conflict) {

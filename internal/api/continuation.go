@@ -26,6 +26,10 @@ const (
 	listRuns        = "runs"
 	listPeople      = "people"
 	listRemovals    = "removals"
+	listTeams       = "teams"
+	listMembers     = "members"
+	listPositions   = "positions"
+	listMailboxes   = "mailboxes"
 )
 
 // continuation returns the token for the cursor after, "" for none.

@@ -88,18 +88,30 @@ func TestOpenAPIComplete(t *testing.T) {
 	b := newBench()
 	b.manual = func(string, string) (string, error) { return "r", nil }
 	b.decide = func(string, string, string, bool) (string, error) { return "d", nil }
+	b.ask = func(job.Trigger, string, string, string) (string, error) { return "r", nil }
+	b.search = func(string, string) ([]directory.Team, error) { return nil, nil }
+	const invited = "bbbq2x5n3jd4mzs6ab2chtwyeu"
+	for id, like := range map[string]string{invited: contoso, contoso: fabrica} {
+		c := newBench().connections[like]
+		c.ID = id
+		b.connections[id] = c
+	}
+	b.crowd(contoso, 1)
+	b.hold(contoso, 0)
 	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
 	bodies := map[string]string{
 		"create-connection": `{"company":"c","name":"n"}`,
 		"approve-person":    `{"tenant":"` + tenant + `","object":"` + object + `"}`,
 		"change-link":       `{"action":"resend"}`,
-		"change-connection": `{"guard":{"maxCount":1,"maxPercent":2}}`,
+		"change-connection": `{"guardOverride":true}`,
+		"erase-person":      `{"confirm":"` + personID(0) + `"}`,
 		"approve-removals":  `{"hash":"` + planHash + `"}`,
 		"reject-removals":   `{"hash":"` + planHash + `"}`,
 	}
-	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "create-connection", "list-changes",
-		"list-connections", "list-people", "list-removals", "list-runs", "read-connection", "read-run", "reject-removals",
-		"sync-connection", "withdraw-approval"}
+	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "create-connection", "erase-person", "list-changes",
+		"list-connections", "list-licenses", "list-mailboxes", "list-members", "list-people", "list-positions", "list-removals", "list-runs", "list-teams",
+		"preview-connection", "read-connection", "read-person", "read-position", "read-run", "read-team", "reject-removals",
+		"search-groups", "sync-connection", "sync-person", "withdraw-approval"}
 	var got []string
 	for path, item := range d.Paths {
 		for method, op := range item {
@@ -146,7 +158,13 @@ func TestOpenAPIComplete(t *testing.T) {
 				t.Errorf("%s: body", op.OperationID)
 			}
 			// Connections are governed in one table: read-run needs its run.
-			target := strings.NewReplacer("{id}", contoso, "{run}", "r").Replace(path)
+			target := strings.NewReplacer("{id}", contoso, "{run}", "r", "{person}", personID(0), "{team}", team1, "{position}", position).Replace(path)
+			if op.OperationID == "search-groups" {
+				target += "?search=compilers"
+			}
+			if op.OperationID == "approve-person" || op.OperationID == "change-link" {
+				target = strings.Replace(target, contoso, invited, 1)
+			}
 			w := b.do(strings.ToUpper(method), target, bodies[op.OperationID])
 			if _, ok := op.Responses[statusText(w.Code)]; !ok || w.Code >= 300 {
 				t.Errorf("%s %s answers %d: %s", method, path, w.Code, w.Body)
@@ -175,7 +193,7 @@ func TestOpenAPISchemas(t *testing.T) {
 				t.Errorf("%s.%s: no example or description", name, prop)
 			}
 			if name == "ConnectionChangeRequest" && prop == "guard" {
-				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != 2 {
+				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != 4 {
 					t.Errorf("%s.%s: %v", name, prop, p)
 				}
 				continue // null clears it
@@ -200,17 +218,24 @@ func TestOpenAPISchemas(t *testing.T) {
 		statuses = append(statuses, string(s))
 	}
 	slices.Sort(statuses)
+	reasons := sorted(directory.SoftDeleted, directory.Deleted, directory.Missing, directory.OutOfScope)
 	for _, test := range []struct {
 		schema, prop string
 		want         []string
 	}{
 		{"Connection", "status", statuses},
 		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged, job.Held)},
-		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again, job.Approve, job.Reject)},
-		{"Change", "type", sorted(directory.Created, directory.Updated, directory.Archived, directory.Reactivated)},
-		{"Change", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
-		{"Removal", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
-		{"Person", "reason", sorted(directory.SoftDeleted, directory.Deleted, directory.Missing)},
+		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again, job.Approve, job.Reject, job.Preview, job.Person, job.Erase)},
+		{"Change", "type", sorted(directory.Created, directory.Updated, directory.Archived, directory.Reactivated, directory.Erased, directory.Redacted,
+			directory.TeamCreated, directory.TeamUpdated, directory.TeamArchived, directory.TeamReactivated, directory.TeamMembers,
+			directory.LicenseCreated, directory.LicenseUpdated, directory.LicenseArchived, directory.LicenseReactivated,
+			directory.MailboxCreated, directory.MailboxUpdated, directory.MailboxArchived, directory.MailboxReactivated,
+			directory.PositionCreated, directory.PositionArchived, directory.PositionReactivated)},
+		{"Change", "reason", reasons}, {"Removal", "reason", reasons}, {"Sample", "reason", reasons},
+		{"Person", "reason", reasons}, {"PersonDetail", "reason", reasons}, {"Team", "reason", reasons}, {"License", "reason", reasons},
+		{"Mailbox", "reason", reasons}, {"Position", "reason", reasons},
+		{"Team", "kind", sorted(directory.MicrosoftTeam, directory.SecurityGroup)},
+		{"Group", "kind", sorted(directory.MicrosoftTeam, directory.SecurityGroup, directory.OtherGroup)},
 	} {
 		if got := enum(test.schema, test.prop); !slices.Equal(got, test.want) {
 			t.Errorf("%s.%s: %q, want %q", test.schema, test.prop, got, test.want)
@@ -234,7 +259,7 @@ func sorted[S ~string](in ...S) (out []string) {
 // Every property of a stored person is answered under its name.
 func TestPersonComplete(t *testing.T) {
 	yes := true
-	r := directory.Record{Person: directory.Person{AccountEnabled: &yes}, Created: now}
+	r := directory.Record{Person: directory.Person{AccountEnabled: &yes}, Life: directory.Life{Created: now}}
 	v := reflect.ValueOf(&r.Person).Elem()
 	for i := range v.NumField() {
 		switch f := v.Field(i); f.Kind() {
@@ -263,6 +288,7 @@ func TestPersonComplete(t *testing.T) {
 func TestStreamedFitsDocument(t *testing.T) {
 	b := newBench()
 	b.crowd(contoso, 3)
+	b.hold(contoso, 0, 1)
 	b.runs[contoso] = []job.Run{{ID: "r", Trigger: job.First, State: job.Held, Began: now, Plan: &job.Plan{Hash: planHash, Run: "r", At: now}}}
 	b.plan(contoso, 2)
 	c := b.connections[contoso]
@@ -273,7 +299,11 @@ func TestStreamedFitsDocument(t *testing.T) {
 		if item.Get == nil || !strings.HasPrefix(item.Get.OperationID, "list-") {
 			continue
 		}
-		w := b.do(http.MethodGet, strings.Replace(path, "{id}", contoso, 1)+"?limit=1", "")
+		limit := "?limit=1"
+		if item.Get.OperationID == "list-licenses" {
+			limit = ""
+		}
+		w := b.do(http.MethodGet, strings.NewReplacer("{id}", contoso, "{team}", team1).Replace(path)+limit, "")
 		var v any
 		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
 			t.Fatal(path, err)

@@ -39,7 +39,12 @@ type fake struct {
 	changes     map[string][]directory.Change
 	last        map[string]int64
 	fences      map[string]job.Fence
-	held        map[string][]string // IDs in order
+	listed      map[directory.List][]string // IDs in order, of any connection
+	teams       map[string][]directory.TeamRecord
+	rosters     map[string][]directory.Roster // by team
+	positions   map[string][]directory.PositionRecord
+	licenses    map[string][]directory.LicenseRecord
+	mailboxes   map[string][]directory.MailboxRecord
 
 	err       error // every call fails with it
 	conflicts int   // updates that lose to another writer
@@ -48,6 +53,8 @@ type fake struct {
 	reads     int
 	gate      chan struct{} // if set, later reads wait for it
 	manual    func(id, actor string) (string, error)
+	ask       func(trigger job.Trigger, id, person, actor string) (string, error)
+	search    func(tenant, text string) ([]directory.Team, error)
 	decide    func(id, run, hash string, approve bool) (string, error)
 }
 
@@ -55,7 +62,9 @@ func newFake() *fake {
 	return &fake{
 		connections: map[string]connection.Connection{}, runs: map[string][]job.Run{},
 		people: map[string][]directory.Record{}, changes: map[string][]directory.Change{},
-		last: map[string]int64{}, fences: map[string]job.Fence{}, held: map[string][]string{}, failAfter: -1,
+		last: map[string]int64{}, fences: map[string]job.Fence{}, failAfter: -1,
+		listed: map[directory.List][]string{}, teams: map[string][]directory.TeamRecord{}, rosters: map[string][]directory.Roster{},
+		positions: map[string][]directory.PositionRecord{}, licenses: map[string][]directory.LicenseRecord{}, mailboxes: map[string][]directory.MailboxRecord{},
 	}
 }
 
@@ -150,19 +159,13 @@ func (f *fake) Manual(_ context.Context, id, actor string) (string, error) {
 
 func (f *fake) Fence(_ context.Context, c string) (job.Fence, error) { return f.fences[c], f.err }
 
-func (f *fake) Held(_ context.Context, c, after string, limit int) ([]string, error) {
-	ids, _, err := cut(f.held[c], func(id string) string { return id }, after, limit, f.read())
+func (f *fake) Listed(_ context.Context, _ string, l directory.List, after string, limit int) ([]string, error) {
+	ids, _, err := cut(f.listed[l], func(id string) string { return id }, after, limit, f.read())
 	return ids, err
 }
 
 func (f *fake) Records(_ context.Context, c string, ids []string) (map[string]directory.Record, error) {
-	out := map[string]directory.Record{}
-	for _, r := range f.people[c] {
-		if slices.Contains(ids, r.ID) {
-			out[r.ID] = r
-		}
-	}
-	return out, f.err
+	return pick(f.people[c], func(r directory.Record) string { return r.ID }, ids), f.err
 }
 
 func (f *fake) Decide(_ context.Context, id, run, hash string, approve bool, _ string) (string, error) {
@@ -173,16 +176,13 @@ func (f *fake) URL(c connection.Connection) string {
 	return fmt.Sprintf("https://links.example/connect/%s.%d.%d", c.ID, c.Link, c.LinkExpires.Unix())
 }
 
-// cut pages a sorted slice.
+// cut pages a sorted slice; after need not be in it.
 func cut[T any](all []T, id func(T) string, after string, limit int, err error) ([]T, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	for i := range all {
-		if after != "" && id(all[i]) == after {
-			all = all[i+1:]
-			break
-		}
+	for after != "" && len(all) > 0 && id(all[0]) <= after {
+		all = all[1:]
 	}
 	if len(all) <= limit {
 		return all, "", nil
@@ -201,6 +201,7 @@ func newBench() *bench {
 	b := &bench{fake: newFake()}
 	b.api = New(Options{
 		Connections: b.fake, Runs: b.fake, Directory: b.fake, Syncer: b.fake, Linker: b.fake,
+		Teams: b.fake, Holdings: b.fake, Groups: b.fake,
 		Removals: b.fake, Plans: b.fake, Decider: b.fake,
 		LinkTTL: 14 * 24 * time.Hour, Now: func() time.Time { return now },
 		Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
@@ -287,7 +288,7 @@ func (b *bench) crowd(id string, n int) {
 	for i := range n {
 		person := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
 		b.people[id] = append(b.people[id], directory.Record{
-			Person: directory.Person{ID: person, DisplayName: fmt.Sprint("Person ", i)}, Created: now, Changed: int64(i + 1),
+			Person: directory.Person{ID: person, DisplayName: fmt.Sprint("Person ", i)}, Life: directory.Life{Created: now, Changed: int64(i + 1)},
 		})
 		b.changes[id] = append(b.changes[id], directory.Change{
 			Number: int64(i + 1), Type: directory.Created, ID: person, Run: "r", At: now,

@@ -5,33 +5,47 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/internal/connection"
 )
 
-// Guard is how many people a run may archive without a human.
+// Guard is how much a run may remove without a human.
 type Guard struct {
-	MaxCount   int `json:"maxCount" doc:"The most people; 0 for no such limit." example:"100"`
-	MaxPercent int `json:"maxPercent" doc:"The greatest part of those active, in percent; 0 for no such limit. Up to five people are never held for their part." example:"10"`
+	MaxCount       int `json:"maxCount" doc:"The most people that a run may archive; 0 for no such limit." example:"100"`
+	MaxPercent     int `json:"maxPercent" doc:"The greatest part of those active, in percent, of people, of teams and of memberships each; 0 for no such limit. Up to five are never held for their part." example:"10"`
+	MaxTeams       int `json:"maxTeams" doc:"The most teams that a run may archive; 0 for no such limit." example:"20"`
+	MaxMemberships int `json:"maxMemberships" doc:"The most memberships that a run may end; 0 for no such limit." example:"1000"`
+}
+
+// Override is a leave to pass the guard once.
+type Override struct {
+	By string    `json:"by,omitempty" doc:"Who gave it, as the vendor asserted." example:"ada@vendor.example"`
+	At time.Time `json:"at" example:"2026-11-21T09:35:00Z"`
 }
 
 type changeRequest struct {
+	Caller
 	Target
 	Body ConnectionChangeRequest
 }
 
 // ConnectionChangeRequest changes what it names, and nothing else.
 type ConnectionChangeRequest struct {
-	Guard guardChange `json:"guard,omitempty" doc:"The connection's own limits of removals, both of them; null to go back to the service's. Absent, nothing changes." example:"{\"maxCount\":50,\"maxPercent\":20}"`
+	Guard         guardChange    `json:"guard,omitempty" doc:"The connection's own limits of removals, all of them; null to go back to the service's. Absent, nothing changes." example:"{\"maxCount\":50,\"maxPercent\":20,\"maxTeams\":10,\"maxMemberships\":500}"`
+	GuardOverride overrideChange `json:"guardOverride,omitempty" doc:"true lets the next run that has removals to judge pass the guard, once, whatever their number; false takes that back." example:"true"`
+	Settings      settingsChange `json:"settings,omitempty" doc:"What is synced, and of whom. What is not named stays as it is." example:"{\"mailboxes\":true,\"guests\":false}"`
 }
 
-// GuardRequest sets both limits: one that was left out would have to mean
+// GuardRequest sets all limits: one that was left out would have to mean
 // something, and no limit at all is the last thing that it should.
 type GuardRequest struct {
-	MaxCount   *int `json:"maxCount" nullable:"false" minimum:"0" maximum:"1000000" doc:"The most people that a run may archive without a human; 0 for no such limit." example:"50"`
-	MaxPercent *int `json:"maxPercent" nullable:"false" minimum:"0" maximum:"100" doc:"The greatest part of those active, in percent; 0 for no such limit. Up to five people are never held for their part." example:"20"`
+	MaxCount       *int `json:"maxCount" nullable:"false" minimum:"0" maximum:"1000000" doc:"The most people that a run may archive without a human; 0 for no such limit." example:"50"`
+	MaxPercent     *int `json:"maxPercent" nullable:"false" minimum:"0" maximum:"100" doc:"The greatest part of those active, in percent, of people, of teams and of memberships each; 0 for no such limit. Up to five are never held for their part." example:"20"`
+	MaxTeams       *int `json:"maxTeams" nullable:"false" minimum:"0" maximum:"1000000" doc:"The most teams that a run may archive without a human; 0 for no such limit." example:"10"`
+	MaxMemberships *int `json:"maxMemberships" nullable:"false" minimum:"0" maximum:"10000000" doc:"The most memberships that a run may end without a human; 0 for no such limit." example:"500"`
 }
 
 // guardChange tells null, which clears the limits, from absence.
@@ -52,39 +66,67 @@ func (*guardChange) Schema(r huma.Registry) *huma.Schema {
 	return s
 }
 
-// Resolve refuses what huma lets pass: in an object that may be null, it
-// takes null for each property too.
+// overrideChange is a boolean that tells null, which is refused, from absence.
+type overrideChange struct {
+	given bool
+	leave *bool
+}
+
+func (o *overrideChange) UnmarshalJSON(b []byte) error {
+	o.given = true
+	return json.Unmarshal(b, &o.leave)
+}
+
+// Schema is that of a boolean.
+func (*overrideChange) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeBoolean}
+}
+
+// Resolve refuses what huma lets pass: it takes null for whatever may be
+// absent, and in an object that may be null for each property.
 func (b *ConnectionChangeRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs []error) {
-	l := b.Guard.limits
-	if l == nil || l.MaxCount != nil && l.MaxPercent != nil {
-		return nil
+	if l := b.Guard.limits; l != nil && (l.MaxCount == nil || l.MaxPercent == nil || l.MaxTeams == nil || l.MaxMemberships == nil) {
+		errs = append(errs, &huma.ErrorDetail{Location: at.With("guard"), Message: "expected four integers: maxCount, maxPercent, maxTeams and maxMemberships"})
 	}
-	return []error{&huma.ErrorDetail{Location: at.With("guard"), Message: "expected two integers, maxCount and maxPercent"}}
+	if b.GuardOverride.given && b.GuardOverride.leave == nil {
+		errs = append(errs, &huma.ErrorDetail{Location: at.With("guardOverride"), Message: "expected boolean"})
+	}
+	return append(errs, b.Settings.nulls(at)...)
 }
 
 func (a *API) guardRoutes() {
 	register(a, huma.Operation{
 		OperationID: "change-connection", Method: http.MethodPatch, Path: "/v1/connections/{id}",
-		Tags: []string{tagConnections}, Summary: "Change a connection's limits",
+		Tags: []string{tagConnections}, Summary: "Change a connection's settings and limits",
 		Description: "A run whose removals exceed a limit writes everything else and holds them for a human to decide. " +
 			"New limits count from the end of the next run on; a plan that waits already goes on waiting. " +
-			"The body is a merge patch: what it does not name stays, null clears.",
+			"The body is a merge patch: what it does not name stays; guard alone can be null." + settingsInWords,
 		Errors: []int{404, 409},
 	}, a.change)
 }
 
 func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], error) {
-	if !in.Body.Guard.given {
+	body := &in.Body
+	if !body.Guard.given && !body.GuardOverride.given && !body.Settings.given {
 		c, err := a.connection(ctx, in.ID)
 		return &one[Connection]{shapeConnection(&c)}, err
 	}
-	var guard *connection.Guard
-	if l := in.Body.Guard.limits; l != nil {
-		guard = &connection.Guard{MaxCount: *l.MaxCount, MaxPercent: *l.MaxPercent}
-	}
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
-		c.Guard = guard
-		return nil
+		if body.Guard.given {
+			c.Guard = nil
+			if l := body.Guard.limits; l != nil {
+				c.Guard = &connection.Guard{
+					MaxCount: *l.MaxCount, MaxPercent: *l.MaxPercent, MaxTeams: *l.MaxTeams, MaxMemberships: *l.MaxMemberships,
+				}
+			}
+		}
+		if body.GuardOverride.given {
+			c.Override = nil
+			if *body.GuardOverride.leave {
+				c.Override = &connection.Override{By: in.Actor, At: a.Now().UTC().Truncate(time.Second)}
+			}
+		}
+		return body.Settings.apply(c)
 	})
 	return &one[Connection]{shapeConnection(&c)}, err
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -12,27 +13,27 @@ func TestChangeGuard(t *testing.T) {
 	path := "/v1/connections/" + contoso
 	b.conflicts = 2
 	var v Connection
-	read(t, b.do(patch, path, `{"guard":{"maxCount":1000000,"maxPercent":100}}`), 200, &v)
-	if c := b.connections[contoso]; c.Guard == nil || *c.Guard != (connection.Guard{MaxCount: 1000000, MaxPercent: 100}) || c.LastRun != "other" {
+	read(t, b.do(patch, path, `{"guard":{"maxCount":1000000,"maxPercent":100,"maxTeams":3,"maxMemberships":10000000}}`), 200, &v)
+	if c := b.connections[contoso]; c.Guard == nil || *c.Guard != (connection.Guard{MaxCount: 1000000, MaxPercent: 100, MaxTeams: 3, MaxMemberships: 10000000}) || c.LastRun != "other" {
 		t.Errorf("stored %+v", c)
 	}
-	if v.ID != contoso || v.Guard == nil || *v.Guard != (Guard{1000000, 100}) || v.LastRun != "other" || v.Link != "" {
+	if v.ID != contoso || v.Guard == nil || *v.Guard != (Guard{1000000, 100, 3, 10000000}) || v.LastRun != "other" || v.Link != "" {
 		t.Errorf("answered %+v", v)
 	}
 	v = Connection{}
 	read(t, b.do(get, path, ""), 200, &v)
-	if v.Guard == nil || *v.Guard != (Guard{1000000, 100}) {
+	if v.Guard == nil || *v.Guard != (Guard{1000000, 100, 3, 10000000}) {
 		t.Errorf("read %+v", v.Guard)
 	}
 
 	before := b.connections[contoso]
 	v = Connection{}
 	read(t, b.do(patch, path, `{}`), 200, &v)
-	if b.connections[contoso] != before || v.Guard == nil {
+	if !reflect.DeepEqual(b.connections[contoso], before) || v.Guard == nil {
 		t.Errorf("an empty patch changed %+v", b.connections[contoso])
 	}
 
-	read(t, b.do(patch, path, `{"guard":{"maxCount":0,"maxPercent":0}}`), 200, &v)
+	read(t, b.do(patch, path, `{"guard":{"maxCount":0,"maxPercent":0,"maxTeams":0,"maxMemberships":0}}`), 200, &v)
 	if g := b.connections[contoso].Guard; g == nil || *g != (connection.Guard{}) {
 		t.Errorf("no limits at all: stored %+v", g)
 	}
@@ -56,22 +57,28 @@ func TestChangeRefused(t *testing.T) {
 	b.connections[contoso] = c
 	path := "/v1/connections/" + contoso
 	for body, field := range map[string]string{
-		`{"guard":{"maxCount":-1,"maxPercent":0}}`:             "body.guard.maxCount",
-		`{"guard":{"maxCount":1000001,"maxPercent":0}}`:        "body.guard.maxCount",
-		`{"guard":{"maxCount":1e300,"maxPercent":0}}`:          "body.guard.maxCount",
-		`{"guard":{"maxCount":1.5,"maxPercent":0}}`:            "body.guard.maxCount",
-		`{"guard":{"maxCount":"5","maxPercent":0}}`:            "body.guard.maxCount",
-		`{"guard":{"maxCount":[5],"maxPercent":0}}`:            "body.guard.maxCount",
-		`{"guard":{"maxCount":5,"maxPercent":101}}`:            "body.guard.maxPercent",
-		`{"guard":{"maxCount":5,"maxPercent":-1}}`:             "body.guard.maxPercent",
-		`{"guard":{"maxCount":5,"maxPercent":true}}`:           "body.guard.maxPercent",
-		`{"guard":{"maxCount":null,"maxPercent":5}}`:           "body.guard",
-		`{"guard":{"maxCount":5,"maxPercent":null}}`:           "body.guard",
-		`{"guard":{"maxCount":5}}`:                             "body.guard",
-		`{"guard":{"maxPercent":5}}`:                           "body.guard",
-		`{"guard":{}}`:                                         "body.guard",
-		`{"guard":{"maxCount":5,"maxPercent":5,"maxShare":5}}`: "body.guard.maxShare",
-		`{"guard":{"maxCount":5,"maxPercent":5,"MaxCount":0}}`: "body.guard.MaxCount",
+		`{"guard":{"maxCount":-1,"maxPercent":0}}`:                                       "body.guard.maxCount",
+		`{"guard":{"maxCount":1000001,"maxPercent":0}}`:                                  "body.guard.maxCount",
+		`{"guard":{"maxCount":1e300,"maxPercent":0}}`:                                    "body.guard.maxCount",
+		`{"guard":{"maxCount":1.5,"maxPercent":0}}`:                                      "body.guard.maxCount",
+		`{"guard":{"maxCount":"5","maxPercent":0}}`:                                      "body.guard.maxCount",
+		`{"guard":{"maxCount":[5],"maxPercent":0}}`:                                      "body.guard.maxCount",
+		`{"guard":{"maxCount":5,"maxPercent":101}}`:                                      "body.guard.maxPercent",
+		`{"guard":{"maxCount":5,"maxPercent":-1}}`:                                       "body.guard.maxPercent",
+		`{"guard":{"maxCount":5,"maxPercent":true}}`:                                     "body.guard.maxPercent",
+		`{"guard":{"maxCount":5,"maxPercent":5,"maxTeams":-1,"maxMemberships":5}}`:       "body.guard.maxTeams",
+		`{"guard":{"maxCount":5,"maxPercent":5,"maxTeams":5,"maxMemberships":10000001}}`: "body.guard.maxMemberships",
+		`{"guard":{"maxCount":5,"maxPercent":5,"maxTeams":5}}`:                           "body.guard",
+		`{"guard":{"maxCount":5,"maxPercent":5,"maxTeams":null,"maxMemberships":5}}`:     "body.guard",
+		`{"guardOverride":null}`:                                                         "body.guardOverride",
+		`{"guardOverride":"yes"}`:                                                        "body.guardOverride",
+		`{"guard":{"maxCount":null,"maxPercent":5}}`:                                     "body.guard",
+		`{"guard":{"maxCount":5,"maxPercent":null}}`:                                     "body.guard",
+		`{"guard":{"maxCount":5}}`:                                                       "body.guard",
+		`{"guard":{"maxPercent":5}}`:                                                     "body.guard",
+		`{"guard":{}}`:                                                                   "body.guard",
+		`{"guard":{"maxCount":5,"maxPercent":5,"maxShare":5}}`:                           "body.guard.maxShare",
+		`{"guard":{"maxCount":5,"maxPercent":5,"MaxCount":0}}`:                           "body.guard.MaxCount",
 		`{"guard":[]}`:                      "body.guard",
 		`{"guard":false}`:                   "body.guard",
 		`{"guard":"off"}`:                   "body.guard",
@@ -80,13 +87,13 @@ func TestChangeRefused(t *testing.T) {
 		`{"Guard":null}`:                    "body.Guard",
 		`[{"op":"remove","path":"/guard"}]`: "body",
 		`null`:                              "body",
-		`{"guard":{"maxCount":1e1,"maxPercent":5}}`: "body",
+		`{"guard":{"maxCount":1e1,"maxPercent":5,"maxTeams":5,"maxMemberships":5}}`: "body",
 	} {
 		if p := refused(t, b.do(patch, path, body), 422, codeValidation); !p.names(field) {
 			t.Errorf("%s: errors %+v, want one at %q", body, p.Errors, field)
 		}
 	}
-	p := refused(t, b.do(patch, path, `{"guard":{"maxCount":50.0,"maxPercent":5}}`), 422, codeValidation)
+	p := refused(t, b.do(patch, path, `{"guard":{"maxCount":50.0,"maxPercent":5,"maxTeams":5,"maxMemberships":5}}`), 422, codeValidation)
 	if len(p.Errors) != 1 || !strings.Contains(p.Errors[0].Message, "plain digits") {
 		t.Errorf("errors %+v", p.Errors)
 	}

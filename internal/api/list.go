@@ -116,3 +116,40 @@ func follow[S, T any](at *string, read func(ctx context.Context, after string, n
 		return records, next != "", nil
 	}
 }
+
+// maxSifted is how many records are read for one answer of a filtered list:
+// 25 queries, well within the time that a request may take.
+const maxSifted = 5000
+
+// filtersInWords is in the description of every list with filters.
+const filtersInWords = " With a filter, at most 5,000 records are looked at for one answer: it may hold fewer than limit, even none, and still continue."
+
+// sift is [follow] for those records only that keep lets pass, until
+// maxSifted have been read. The store must take any record's ID as a cursor.
+func sift[S, T any](at *string, read func(ctx context.Context, after string, n int) ([]S, string, error),
+	id func(*S) string, keep func(*S) bool, shape func(*S) T) feed[T] {
+	left := maxSifted
+	return func(ctx context.Context, n int) (records []T, more bool, err error) {
+		for len(records) == 0 && left > 0 {
+			stored, next, err := read(ctx, *at, min(chunk, left))
+			if err != nil {
+				return nil, false, err
+			}
+			left -= min(chunk, left)
+			for i := range stored {
+				if !keep(&stored[i]) {
+					continue
+				}
+				if len(records) == n { // the page is full, and the next begins with this one
+					next = id(&stored[i-1])
+					break
+				}
+				records = append(records, shape(&stored[i]))
+			}
+			if *at = next; next == "" {
+				return records, false, nil
+			}
+		}
+		return records, left > 0, nil
+	}
+}

@@ -85,7 +85,8 @@ func TestQueryRefused(t *testing.T) {
 		"continuaton=x": "query.continuaton", "%zz": "query", "a=1;b=2": "query",
 	} {
 		for _, list := range []string{"/v1/connections", "/v1/connections/" + contoso + "/people", "/v1/connections/" + contoso + "/runs", "/v1/connections/" + contoso + "/changes",
-			"/v1/connections/" + contoso + "/removals"} {
+			"/v1/connections/" + contoso + "/removals", "/v1/connections/" + contoso + "/teams", "/v1/connections/" + contoso + "/teams/" + team1 + "/members",
+			"/v1/connections/" + contoso + "/positions", "/v1/connections/" + contoso + "/mailboxes"} {
 			if p := refused(t, b.do(get, list+"?"+query, ""), 422, codeValidation); !p.names(field) {
 				t.Errorf("%s?%s: %+v", list, query, p.Errors)
 			}
@@ -248,7 +249,19 @@ func TestChanges(t *testing.T) {
 	b.changes[contoso][7].Type = directory.Archived
 	b.changes[contoso][7].Reason = directory.SoftDeleted
 	b.changes[contoso][7].Set = map[string]json.RawMessage{"mail": json.RawMessage("null")}
+	b.changes[contoso][8] = directory.Change{
+		Number: 9, Type: directory.TeamMembers, ID: team1, Run: "r", At: now, Joined: []string{object}, Left: []string{tenant},
+		Set: map[string]json.RawMessage{"mail": json.RawMessage("1")}, Was: map[string]json.RawMessage{"mail": json.RawMessage(`"secret"`)},
+	}
+	b.changes[contoso][9].Position = &directory.Move{To: position}
+	b.changes[contoso][10] = directory.Change{Number: 11, Type: directory.Redacted, Run: "r", At: now}
 	path := "/v1/connections/" + contoso + "/changes"
+	some := b.do(get, path+"?after=8&limit=3", "").Body.String()
+	for _, want := range []string{`"joined":["` + object + `"],"left":["` + tenant + `"]`, `"position":{"to":"` + position + `"}`, `{"number":11,"type":"redacted","run":"r","at":"2026-11-21T09:30:00Z"}`} {
+		if !strings.Contains(some, want) || strings.Contains(some, "secret") {
+			t.Errorf("no %s in %s, or too much", want, some)
+		}
+	}
 	var after int64
 	for more := true; more; {
 		var page ChangesPage
@@ -308,7 +321,7 @@ func TestDamagedRow(t *testing.T) {
 
 func TestListsOfUnknown(t *testing.T) {
 	b := newBench()
-	for _, list := range []string{"people", "runs", "changes", "removals"} {
+	for _, list := range []string{"people", "runs", "changes", "removals", "teams", "positions", "licenses", "mailboxes", "teams/" + team1 + "/members", "teams/" + team1, "positions/" + position, "people/" + object} {
 		refused(t, b.do(get, "/v1/connections/nobody/"+list, ""), 404, codeNotFound)
 	}
 	b.err = fault.New(fault.Unknown, "down")

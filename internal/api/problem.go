@@ -97,7 +97,7 @@ var kinds = map[string]struct {
 	codeConnected:    {409, "Already connected", "Nothing needs to be done: links and approvals serve only until a tenant is connected."},
 	codeConflict:     {409, "Changed by somebody else", "Read the connection again, and repeat the request if it is still wanted."},
 	codeDecided:      {409, "The plan does not wait", "Read GET …/removals for the plan that waits now, and the connection's runs for what became of this one."},
-	codeGone:         {410, "Changes no longer kept", "Read all pages of GET …/people anew, then go on from the lastChange of the first page."},
+	codeGone:         {410, "Changes no longer kept", "Read all pages of GET …/people and of the other lists anew, then go on from the lastChange of the first page of people."},
 	codeTooLarge:     {413, "Body too large", "Send at most 65536 bytes."},
 	codeMediaType:    {415, "Unsupported media type", "Send the body as JSON in UTF-8 with Content-Type: application/json, not compressed."},
 	codeValidation:   {422, "Not valid", "Correct what errors lists and send the request again."},

@@ -19,7 +19,10 @@ type Plan struct {
 	Run    string     `json:"run,omitempty" doc:"The run that was held. Absent, like at, in a decision that came too late." example:"04f8f6b1c2d-9f2c4e71ab03"`
 	At     *time.Time `json:"at,omitempty" doc:"When it was held." example:"2026-11-21T09:40:09Z"`
 	Count  int        `json:"count" doc:"How many people it would have archived when it was held." example:"212"`
-	Active int        `json:"active" doc:"How many were active then." example:"1840"`
+	Active int        `json:"active" doc:"How many people were active then." example:"1840"`
+
+	Teams       int `json:"teams" doc:"How many teams it would have archived when it was held." example:"0"`
+	Memberships int `json:"memberships" doc:"How many memberships it would have ended when it was held." example:"0"`
 }
 
 // shapePlan returns nil for no plan.
@@ -27,16 +30,19 @@ func shapePlan(p *job.Plan) *Plan {
 	if p == nil {
 		return nil
 	}
-	return &Plan{Hash: p.Hash, Run: p.Run, At: when(p.At), Count: p.Count, Active: p.Active}
+	return &Plan{Hash: p.Hash, Run: p.Run, At: when(p.At), Count: p.Count, Active: p.Active, Teams: p.Teams, Memberships: p.Memberships}
 }
 
-// Removal is one person whom the plan that waits would archive.
+// Removal is one person, team or membership that the plan that waits would
+// remove.
 type Removal struct {
-	ID                string `json:"id" format:"uuid" doc:"The user's object ID." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
-	DisplayName       string `json:"displayName,omitempty" example:"Grace Hopper"`
-	Mail              string `json:"mail,omitempty" example:"grace@contoso.com"`
-	UserPrincipalName string `json:"userPrincipalName,omitempty" example:"grace@contoso.com"`
-	Reason            string `json:"reason" enum:"softDeleted,deleted,missing" doc:"Why the person would be archived. softDeleted: deleted, and restorable for 30 days. deleted: for good. missing: no longer listed, and confirmed to be gone." example:"softDeleted"`
+	ID                string `json:"id,omitempty" format:"uuid" doc:"The object ID of the user or group; absent from a membership." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
+	DisplayName       string `json:"displayName,omitempty" doc:"Of the person or team." example:"Grace Hopper"`
+	Mail              string `json:"mail,omitempty" doc:"Of the person or team." example:"grace@contoso.com"`
+	UserPrincipalName string `json:"userPrincipalName,omitempty" doc:"Of the person." example:"grace@contoso.com"`
+	Reason            string `json:"reason,omitempty" enum:"softDeleted,deleted,missing,outOfScope" doc:"Why the person or team would be archived; absent from a membership. softDeleted: deleted, and restorable for 30 days. deleted: for good. missing: no longer listed, and confirmed to be gone. outOfScope: still in the tenant, and no longer among those whom the settings choose." example:"softDeleted"`
+	Team              string `json:"team,omitempty" format:"uuid" doc:"The team that the membership is of." example:"6b0c2f4e-8d31-4a57-b9e0-2f7c1d5a3e94"`
+	Person            string `json:"person,omitempty" format:"uuid" doc:"Whose membership it is." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
 }
 
 // RemovalsTail ends a page of removals.
@@ -47,13 +53,14 @@ type RemovalsTail struct {
 
 // RemovalPage is a page of removals.
 type RemovalPage struct {
-	Removals []Removal `json:"removals" nullable:"false" doc:"In ID order, without those who have returned since."`
+	Removals []Removal `json:"removals" nullable:"false" doc:"In ID order, memberships by team and then person; without those that have returned since."`
 	RemovalsTail
 }
 
 type removalsRequest struct {
 	Target
 	PageQuery
+	Kind string `query:"kind" enum:"people,teams,memberships" default:"people" doc:"Which removals of the plan to list."`
 }
 
 type decisionRequest struct {
@@ -77,14 +84,14 @@ func (a *API) removalRoutes() {
 	register(a, huma.Operation{
 		OperationID: "list-removals", Method: http.MethodGet, Path: "/v1/connections/{id}/removals",
 		Tags: []string{tagRuns}, Summary: "List the removals that wait",
-		Description: "Whom the plan that waits would archive, with the plan itself. A plan never grows: who leaves later waits for the next one. " +
-			"Who returns drops out, and a plan without people is settled. A continuation serves only while the same plan waits." + pagesInWords,
+		Description: "The people, teams or memberships that the plan that waits would remove, with the plan itself. A plan never grows: who leaves later waits for the next one. " +
+			"Who returns drops out, and an empty plan is settled. A decision is on all three kinds at once. A continuation serves only while the same plan waits, for the same kind." + pagesInWords,
 		Responses: listed[RemovalPage](a), Errors: []int{400, 404},
 	}, a.removals)
 	register(a, huma.Operation{
 		OperationID: "approve-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/approve",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Approve removals",
-		Description: "Archives the plan's people, apart from those who have returned or whom Microsoft holds again by then." + decisionInWords,
+		Description: "Archives the plan's people and teams and ends its memberships, apart from what has returned or what Microsoft holds again by then." + decisionInWords,
 		Errors:      []int{404, 409},
 	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
 		return a.decide(ctx, in, job.Approve)
@@ -92,7 +99,7 @@ func (a *API) removalRoutes() {
 	register(a, huma.Operation{
 		OperationID: "reject-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/reject",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Reject removals",
-		Description: "Keeps the plan's people active. Their removal is not proposed again until they reappear and leave." + decisionInWords,
+		Description: "Keeps the plan's people, teams and memberships. Their removal is not proposed again until they reappear and leave." + decisionInWords,
 		Errors:      []int{404, 409},
 	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
 		return a.decide(ctx, in, job.Reject)
@@ -128,7 +135,7 @@ func (a *API) removals(ctx context.Context, in *removalsRequest) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
-	plan, of := shapePlan(fence.Plan), in.ID
+	plan, of := shapePlan(fence.Plan), in.ID+"?"+in.Kind
 	if plan != nil {
 		of += "/" + plan.Hash // pages of two plans must never read as one list
 	}
@@ -136,45 +143,14 @@ func (a *API) removals(ctx context.Context, in *removalsRequest) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
+	feed := map[directory.Kind]func(string, *string) feed[Removal]{
+		directory.People: a.heldPeople, directory.Teams: a.heldTeams, directory.Memberships: a.heldMemberships,
+	}[directory.Kind(in.Kind)](in.ID, &after)
+	if plan == nil { // one that is still being made is none
+		feed = func(context.Context, int) ([]Removal, bool, error) { return nil, false, nil }
+	}
 	return stream(ctx, a, list[Removal]{
-		operation: "list-removals", field: "removals", limit: in.Limit,
-		feed: func(ctx context.Context, n int) ([]Removal, bool, error) {
-			if plan == nil {
-				return nil, false, nil // a plan that is still being made is none
-			}
-			page, next, err := a.held(ctx, in.ID, after, n)
-			if err != nil {
-				return nil, false, err
-			}
-			after = next
-			return page, next != "", nil
-		},
+		operation: "list-removals", field: "removals", limit: in.Limit, feed: feed,
 		tail: func(bool) any { return RemovalsTail{plan, Page{continuation(listRemovals, of, after)}} },
 	})
-}
-
-// held reads up to n removals after the given person, and whom to go on
-// after, "" at the end.
-func (a *API) held(ctx context.Context, id, after string, n int) (page []Removal, next string, err error) {
-	ids, err := a.Removals.Held(ctx, id, after, n)
-	if err != nil {
-		return nil, "", err
-	}
-	stored, err := a.Removals.Records(ctx, id, ids)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, person := range ids {
-		if r, ok := stored[person]; ok && r.Held { // or returned since the list was read
-			page = append(page, shapeRemoval(&r))
-		}
-	}
-	if len(ids) == n {
-		next = ids[n-1]
-	}
-	return page, next, nil
-}
-
-func shapeRemoval(r *directory.Record) Removal {
-	return Removal{ID: r.ID, DisplayName: r.DisplayName, Mail: r.Mail, UserPrincipalName: r.UserPrincipalName, Reason: string(r.Pending)}
 }

@@ -20,9 +20,9 @@ func (b *bench) plan(id string, n int) {
 		r := &b.people[id][i]
 		r.Mail, r.UserPrincipalName = fmt.Sprintf("m%d@contoso.com", i), fmt.Sprintf("u%d@contoso.com", i)
 		r.Pending, r.Held = directory.SoftDeleted, true
-		b.held[id] = append(b.held[id], r.ID)
+		b.listed[directory.HeldPeople] = append(b.listed[directory.HeldPeople], r.ID)
 	}
-	b.fences[id] = job.Fence{Held: n, Plan: &job.Plan{Hash: planHash, Run: "04f8-run", At: now, Count: n + 1, Active: 900}}
+	b.fences[id] = job.Fence{Tally: job.Tally{Held: n}, Plan: &job.Plan{Hash: planHash, Run: "04f8-run", At: now, Count: n + 1, Active: 900, Teams: 2, Memberships: 7}}
 }
 
 func TestDecisions(t *testing.T) {
@@ -130,7 +130,7 @@ func TestRemovalPages(t *testing.T) {
 		for next := ""; ; {
 			var page RemovalPage
 			read(t, b.do(get, path+"&continuation="+next, ""), 200, &page)
-			if p := page.Plan; p == nil || p.Hash != planHash || p.Run != "04f8-run" || !p.At.Equal(now) || p.Count != 504 || p.Active != 900 {
+			if p := page.Plan; p == nil || p.Hash != planHash || p.Run != "04f8-run" || !p.At.Equal(now) || p.Count != 504 || p.Active != 900 || p.Teams != 2 || p.Memberships != 7 {
 				t.Fatalf("plan %+v", page.Plan)
 			}
 			if len(page.Removals) > limit {

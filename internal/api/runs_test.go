@@ -86,7 +86,7 @@ func TestRuns(t *testing.T) {
 		b.runs[fabrica] = append(b.runs[fabrica], job.Run{
 			ID: fmt.Sprintf("0%d-run", i), Trigger: job.Schedule, State: job.Succeeded, Phase: "people", Full: true, Why: "first sync",
 			Slices: 2, Began: now, Ended: now.Add(time.Minute), LastChange: 9,
-			Counters: job.Counters{Created: 1, Updated: 2, Archived: 3, Reactivated: 4, Unchanged: 5, Seen: 6, GraphCalls: 7, Throttles: 8, Retries: 9, Transactions: 10, Pages: 11},
+			Counters: job.Counters{Created: 1, Updated: 2, Archived: 3, Reactivated: 4, Unchanged: 5, Seen: 6, GraphCalls: 7, Units: 12, Throttles: 8, Retries: 9, Transactions: 10, Pages: 11},
 		})
 	}
 	r := &b.runs[fabrica][1]
@@ -105,7 +105,7 @@ func TestRuns(t *testing.T) {
 
 	var v Run
 	read(t, b.do(get, "/v1/connections/"+fabrica+"/runs/01-run", ""), 200, &v)
-	if want := (Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}); *v.Counters != want {
+	if want := (Counters{1, 2, 3, 4, 5, 6, 7, 12, 8, 9, 10, 11}); *v.Counters != want {
 		t.Errorf("counters %+v", *v.Counters)
 	}
 	if v.State != "failed" || v.Trigger != "schedule" || v.Phase != "people" || !v.Full || v.Why != "first sync" || v.Slices != 2 ||

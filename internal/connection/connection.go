@@ -31,6 +31,9 @@ const (
 	OK Status = "ok"
 	// Held: the last run's removals wait for a human; all else is in step.
 	Held Status = "held"
+	// Degraded: the last run succeeded but for a part that Microsoft or the
+	// customer denies; Problem says which.
+	Degraded Status = "degraded"
 	// Failed: the last run ended without success; Problem says what to do.
 	Failed Status = "failed"
 )
@@ -40,10 +43,11 @@ const (
 var Transitions = map[Status][]Status{
 	Invited:    {Consenting},
 	Consenting: {Connected, Failed},
-	Connected:  {OK, Held, Failed},
-	OK:         {Held, Failed},
-	Held:       {OK, Failed},
-	Failed:     {OK, Held, Consenting},
+	Connected:  {OK, Held, Degraded, Failed},
+	OK:         {Held, Degraded, Failed},
+	Held:       {OK, Degraded, Failed},
+	Degraded:   {OK, Held, Failed, Consenting},
+	Failed:     {OK, Held, Degraded, Consenting},
 }
 
 // Connection is one company's connection. Times are UTC.
@@ -92,6 +96,13 @@ type Connection struct {
 	// Guard is the connection's own limit of removals; nil means the
 	// vendor's default.
 	Guard *Guard
+	// Override lets the next run pass the guard; nil if nobody asked for it.
+	Override *Override
+	// Settings is what is synced; nil means [Defaults].
+	Settings *Settings
+	// Asks are the last previews, syncs of one person and erasures that
+	// somebody asked for, newest first, at most [MaxAsks].
+	Asks []Ask
 
 	CreatedAt time.Time
 	// CreatedBy is the actor that the vendor asserted, as asserted.
@@ -160,9 +171,13 @@ func (c *Connection) StartedBy(run string) string {
 		return c.Manual.By
 	case c.Decision.Run:
 		return c.Decision.By
-	default:
-		return ""
 	}
+	for _, a := range c.Asks {
+		if a.Run == run {
+			return a.By
+		}
+	}
+	return ""
 }
 
 // NewID returns a fresh connection ID from the system's random source.
@@ -172,7 +187,7 @@ func NewID() string { return strings.ToLower(rand.Text()) }
 // that runs may open.
 func (c *Connection) Live() bool {
 	switch c.Status {
-	case Connected, OK, Held:
+	case Connected, OK, Held, Degraded:
 		return true
 	case Failed:
 		return !c.NextDue.IsZero()
@@ -182,8 +197,10 @@ func (c *Connection) Live() bool {
 }
 
 // MayConsent reports whether a link may lead to consent: nobody has consented
-// yet, or what they consented to has failed.
-func (c *Connection) MayConsent() bool { return c.Status == Invited || c.Status == Failed }
+// yet, or what they consented to has failed or does not suffice.
+func (c *Connection) MayConsent() bool {
+	return c.Status == Invited || c.Status == Failed || c.Status == Degraded
+}
 
 // Move changes the status to s, or returns a [fault.Conflict] that names both
 // if that transition is not in [Transitions].
@@ -201,16 +218,20 @@ type Guard struct {
 	// active, where more than five are to go. 0 means no such limit.
 	MaxCount   int `json:"maxCount"`
 	MaxPercent int `json:"maxPercent"`
+	// MaxTeams and MaxMemberships are MaxCount of teams and of memberships;
+	// MaxPercent is for all three.
+	MaxTeams       int `json:"maxTeams"`
+	MaxMemberships int `json:"maxMemberships"`
 }
 
 // fewRemovals are never held for their share: in a company of ten, one leaver
 // is ten percent.
 const fewRemovals = 5
 
-// Holds reports whether so many removals of so many active people wait for a
-// human.
-func (g Guard) Holds(removals, active int) bool {
-	if g.MaxCount > 0 && removals > g.MaxCount {
+// Holds reports whether so many removals, at most maxCount of which are free,
+// of so many that are active wait for a human.
+func (g Guard) Holds(removals, active, maxCount int) bool {
+	if maxCount > 0 && removals > maxCount {
 		return true
 	}
 	return g.MaxPercent > 0 && removals > fewRemovals && removals*100 > g.MaxPercent*active

@@ -207,8 +207,8 @@ func TestTwoTabs(t *testing.T) {
 	}
 }
 
-// Once connected, a link shows and does no more; once that failed, it leads to
-// consent again, but to no other tenant than the one whose people are stored.
+// Once connected, a link shows and does no more; once that failed or does not
+// suffice, it leads to consent again, but to no other tenant than the one whose people are stored.
 func TestAfterwards(t *testing.T) {
 	w := newWorld(t)
 	set := func(s connection.Status) {
@@ -226,11 +226,13 @@ func TestAfterwards(t *testing.T) {
 			t.Errorf("%s: button leads to %q", s, a.location)
 		}
 	}
-	set(connection.Failed)
-	before := w.picture()
-	w.refused(w.signIn(w.browser(), contoso, admin, nil), http.StatusConflict, "Contoso <Ltd> is already tied to another tenant", before)
-	if a := w.finish(w.browser(), contoso, user{tenantB, objectA, []string{global}}); a.location != w.link(contoso) || w.connections[contoso].Status != connection.Consenting {
-		t.Errorf("consent again: status %d, %+v", a.status, w.connections[contoso])
+	for _, s := range []connection.Status{connection.Failed, connection.Degraded} {
+		set(s)
+		before := w.picture()
+		w.refused(w.signIn(w.browser(), contoso, admin, nil), http.StatusConflict, "Contoso <Ltd> is already tied to another tenant", before)
+		if a := w.finish(w.browser(), contoso, user{tenantB, objectA, []string{global}}); a.location != w.link(contoso) || w.connections[contoso].Status != connection.Consenting {
+			t.Errorf("%s: consent again: status %d, %+v", s, a.status, w.connections[contoso])
+		}
 	}
 }
 

@@ -14,6 +14,31 @@ const (
 	Updated     Type = "person.updated"
 	Archived    Type = "person.archived"
 	Reactivated Type = "person.reactivated"
+	// Erased: the record and all that the feed told of the person are gone.
+	Erased Type = "person.erased"
+	// Redacted stands where a change of an erased person was.
+	Redacted Type = "redacted"
+
+	TeamCreated     Type = "team.created"
+	TeamUpdated     Type = "team.updated"
+	TeamArchived    Type = "team.archived"
+	TeamReactivated Type = "team.reactivated"
+	// TeamMembers: people joined or left a team.
+	TeamMembers Type = "team.members"
+
+	LicenseCreated     Type = "license.created"
+	LicenseUpdated     Type = "license.updated"
+	LicenseArchived    Type = "license.archived"
+	LicenseReactivated Type = "license.reactivated"
+
+	MailboxCreated     Type = "mailbox.created"
+	MailboxUpdated     Type = "mailbox.updated"
+	MailboxArchived    Type = "mailbox.archived"
+	MailboxReactivated Type = "mailbox.reactivated"
+
+	PositionCreated     Type = "position.created"
+	PositionArchived    Type = "position.archived"
+	PositionReactivated Type = "position.reactivated"
 )
 
 // Change is one committed difference. Numbers of a connection begin at 1 and
@@ -28,8 +53,22 @@ type Change struct {
 	// Set holds the properties that changed with their new values, null for a
 	// cleared one. A creation has all that are not empty.
 	Set map[string]json.RawMessage `json:"set,omitempty"`
-	// Reason is why the person was archived.
+	// Reason is why it was archived.
 	Reason Reason `json:"reason,omitempty"`
+	// Joined and Left are the people, by ID, who became members of the team or
+	// are members no more. They may not be in the directory, or not yet.
+	Joined []string `json:"joined,omitempty"`
+	Left   []string `json:"left,omitempty"`
+	// Position is how the person's position changed; nil if it did not.
+	Position *Move `json:"position,omitempty"`
+	// Was holds the earlier values of what is in Set. Only previews have it.
+	Was map[string]json.RawMessage `json:"was,omitempty"`
+}
+
+// Move is a person's change of position, by [PositionID]; empty for none.
+type Move struct {
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }
 
 // Item is one entry of a page of users/delta.
@@ -49,8 +88,6 @@ type Page struct {
 	// next round begins. Exactly one of them is set.
 	Next  string
 	Delta string
-	// Calls is how many requests it took.
-	Calls int
 }
 
 // Merge returns the stored record as it is after an item that is present:
@@ -96,19 +133,68 @@ type Batch struct {
 	Put []Record
 	// Changes are numbered without gaps.
 	Changes []Change
-	// Pend names people whose pending removal is to be listed, Unpend those
-	// whose listed removal is to be dropped.
-	Pend   []string
-	Unpend []string
-	// Hold names people whose listed removal becomes part of the held plan,
-	// Unhold those who drop out of it.
-	Hold   []string
-	Unhold []string
+	// Teams, Rosters, Licenses, Mailboxes and Positions hold records that are
+	// new or replace stored ones; a roster without members is dropped.
+	Teams     []TeamRecord
+	Rosters   []Roster
+	Licenses  []LicenseRecord
+	Mailboxes []MailboxRecord
+	Positions []PositionRecord
+	// Lists puts IDs on the lists of waiting removals, and takes them off.
+	Lists []Listing
+	// Scope holds IDs of the people whom the scope groups contain, to be
+	// stored under the name ScopeSet.
+	ScopeSet string
+	Scope    []string
+	// Erase names people whose record is to be deleted; Erased puts them on
+	// the list of those who are not to be stored again, Unerased takes them off.
+	Erase            []string
+	Erased, Unerased []string
+	// EraseMailboxes names stored mailboxes to be deleted with their owner.
+	EraseMailboxes []string
+	// Redact replaces stored rows of changes.
+	Redact []ChangeRow
 	// Enum and Seen are the IDs that an enumeration has come across; DropSeen
-	// are names of stored lists of such IDs that are no longer needed.
+	// are names of stored rows, of such IDs or of a scope, that are no longer
+	// needed.
 	Enum     string
 	Seen     []string
 	DropSeen []string
+	// Staged holds more such IDs, each under a name of their own.
+	Staged []Staged
+}
+
+// Staged is a list of IDs that waits to be compared with what is stored.
+type Staged struct {
+	Enum string
+	IDs  []string
+}
+
+// List is a list of removals that wait.
+type List string
+
+// The lists: for the end of the run, or for a human. A team is on the list
+// of memberships if one of its own memberships waits.
+const (
+	PendingPeople      List = "x!"
+	HeldPeople         List = "h!"
+	PendingTeams       List = "xt!"
+	HeldTeams          List = "ht!"
+	PendingMemberships List = "xm!"
+	HeldMemberships    List = "hm!"
+)
+
+// Listing puts an ID on a list, or takes it off.
+type Listing struct {
+	List List
+	ID   string
+	Off  bool
+}
+
+// ChangeRow is a stored row of changes, by its name.
+type ChangeRow struct {
+	Row     string
+	Changes []Change
 }
 
 // MaxRows is how many rows a batch may hold beside the fence, the packed
@@ -117,5 +203,6 @@ const MaxRows = 96
 
 // Rows counts the rows that the batch writes one by one.
 func (b *Batch) Rows() int {
-	return len(b.Add) + len(b.Put) + len(b.Pend) + len(b.Unpend) + len(b.Hold) + len(b.Unhold) + len(b.DropSeen)
+	return len(b.Add) + len(b.Put) + len(b.Teams) + len(b.Rosters) + len(b.Licenses) + len(b.Mailboxes) + len(b.Positions) +
+		len(b.Lists) + len(b.Erase) + len(b.EraseMailboxes) + len(b.Erased) + len(b.Unerased) + len(b.Redact) + len(b.DropSeen) + len(b.Staged)
 }

@@ -106,7 +106,7 @@ func TestFingerprint(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	prior := Record{Person: Person{ID: "p", Mail: "old@x.example", JobTitle: "Chef", Manager: "m1"}, Changed: 7}
+	prior := Record{Person: Person{ID: "p", Mail: "old@x.example", JobTitle: "Chef", Manager: "m1"}, Life: Life{Changed: 7}}
 	t.Run("an unmentioned manager stays, an unmentioned title does not", func(t *testing.T) {
 		got := Merge(&prior, Item{Person: Person{ID: "p", Mail: "new@x.example"}})
 		if got.Manager != "m1" || got.JobTitle != "" || got.Mail != "new@x.example" {
@@ -136,7 +136,7 @@ func TestMerge(t *testing.T) {
 func TestSizeIsUpperBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := people().Draw(t, "p")
-		b, err := json.Marshal(Record{Person: p, Reason: SoftDeleted, Pending: SoftDeleted, Changed: 1 << 60})
+		b, err := json.Marshal(Record{Person: p, Life: Life{Reason: SoftDeleted, Pending: SoftDeleted, Changed: 1 << 60}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -191,39 +190,8 @@ func Difference(prior, next *Person) map[string]json.RawMessage {
 // Record is a person as stored.
 type Record struct {
 	Person
-	// Archived is when the person left, zero while active; Reason says how we
-	// know.
-	Archived time.Time `json:"archived,omitzero"`
-	Reason   Reason    `json:"reason,omitempty"`
-	// Pending is why the person's removal waits for the end of the run; empty
-	// if none waits.
-	Pending Reason `json:"pending,omitempty"`
-	// Held is true if that removal is part of a held plan.
-	Held bool `json:"held,omitempty"`
-	// Kept is true for somebody whose removal a human has rejected: it is not
-	// proposed again until they reappear and leave.
-	Kept bool `json:"kept,omitempty"`
-	// Created is when the record was first stored.
-	Created time.Time `json:"created"`
-	// Changed is the number of the last change of this record.
-	Changed int64 `json:"changed"`
+	Life
 }
-
-// Active reports whether the person is not archived.
-func (r *Record) Active() bool { return r.Archived.IsZero() }
-
-// Reason is how we know that somebody left.
-type Reason string
-
-// The reasons for which a person is archived.
-const (
-	// SoftDeleted: Microsoft says deleted, restorable for 30 days.
-	SoftDeleted Reason = "softDeleted"
-	// Deleted: Microsoft says deleted for good.
-	Deleted Reason = "deleted"
-	// Missing: not in a complete enumeration, and confirmed to be gone.
-	Missing Reason = "missing"
-)
 
 // Key returns the 16 bytes of a GUID in its canonical form: lower-case hex
 // with four hyphens.

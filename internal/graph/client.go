@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/job"
 )
 
 const (
@@ -50,6 +52,7 @@ type Client struct {
 	scope string
 	creds Credentials
 	http  *http.Client
+	plain http.RoundTripper // without the SDK, and so without a token
 }
 
 // New returns a client of the Graph at endpoint, such as
@@ -80,15 +83,37 @@ func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Clie
 		host:  u.Hostname(),
 		scope: base + "/.default",
 		creds: creds,
+		plain: transport,
 		http:  &http.Client{Transport: pipeline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
 }
 
-// answer is what the observer saw of a response.
+// answer is what the observer saw of a call.
 type answer struct {
 	status int
 	header http.Header
 	calls  int // requests so far, of this and earlier tries
+	units  int // what they cost
+}
+
+// count tells the meter of the context about the requests of a call.
+func (a *answer) count(ctx context.Context) {
+	for left := a.calls; left > 0; left-- {
+		job.Count(ctx, a.units)
+		a.units = 0
+	}
+	a.calls = 0
+}
+
+// units is what Graph says that a request has cost, 0 if it does not. Source:
+// Microsoft Graph documentation, "Throttling limits": x-ms-resource-unit.
+func units(h http.Header) int {
+	const most = 10_000 // a request costs a handful; more is no cost of ours
+	n, err := strconv.Atoi(h.Get("x-ms-resource-unit"))
+	if err != nil || n < 0 || n > most {
+		return 0
+	}
+	return n
 }
 
 type answerKey struct{}
@@ -108,6 +133,7 @@ func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if ok {
 		a.status, a.header = resp.StatusCode, resp.Header
+		a.units += units(resp.Header)
 	}
 	resp.Body = &bounded{resp.Body, maxBody}
 	return resp, nil
@@ -128,25 +154,45 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// send does one request to a tenant and returns the body of a success. A
-// refusal may be of a kept token that was issued before the tenant granted
-// what it grants now, so it counts only with a new one. It also returns how
-// many requests it took.
-func (c *Client) send(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte) (b []byte, calls int, err error) {
-	var seen answer
-	b, err = c.try(ctx, tenant, method, link, body, &seen)
-	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
-		return b, seen.calls, err
-	}
-	if _, err := c.creds.Fresh(tenant); err != nil {
-		return nil, seen.calls, err
-	}
-	b, err = c.try(ctx, tenant, method, link, body, &seen)
-	return b, seen.calls, err
+// call is one request to Graph.
+type call struct {
+	method abstractions.HttpMethod // the zero value is GET
+	link   string
+	body   []byte
+	// needs names the application permissions without which Graph refuses.
+	needs string
+	// given is true if the link came from Graph: what Graph does not
+	// understand of it any more, it has forgotten.
+	given bool
+	// eventual asks the index that Graph keeps beside its directory. Source:
+	// Microsoft Graph documentation, "Advanced query capabilities".
+	eventual bool
 }
 
-func (c *Client) try(ctx context.Context, tenant string, method abstractions.HttpMethod, link string, body []byte, seen *answer) ([]byte, error) {
-	if !strings.HasPrefix(link, c.base+"/") {
+// send does one call to a tenant and returns the body of a success.
+func (c *Client) send(ctx context.Context, tenant string, q call) ([]byte, error) {
+	var seen answer
+	defer seen.count(ctx)
+	return c.exchange(ctx, tenant, q, &seen)
+}
+
+// exchange does a call without counting it. A refusal may be of a kept token
+// that was issued before the tenant granted what it grants now, so it counts
+// only with a new one.
+func (c *Client) exchange(ctx context.Context, tenant string, q call, seen *answer) ([]byte, error) {
+	b, err := c.try(ctx, tenant, q, seen)
+	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
+		return b, err
+	}
+	if _, err := c.creds.Fresh(tenant); err != nil {
+		return nil, err
+	}
+	return c.try(ctx, tenant, q, seen)
+}
+
+func (c *Client) try(ctx context.Context, tenant string, q call, seen *answer) ([]byte, error) {
+	seen.status, seen.header = 0, nil
+	if !strings.HasPrefix(q.link, c.base+"/") {
 		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)
 	}
 	cred, err := c.creds.Tenant(tenant)
@@ -155,7 +201,6 @@ func (c *Client) try(ctx context.Context, tenant string, method abstractions.Htt
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	seen.status, seen.header = 0, nil
 	ctx = context.WithValue(ctx, answerKey{}, seen)
 
 	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(cred, []string{c.scope}, []string{c.host})
@@ -166,22 +211,25 @@ func (c *Client) try(ctx context.Context, tenant string, method abstractions.Htt
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(link)
+	u, err := url.Parse(q.link)
 	if err != nil {
 		return nil, fault.New(fault.Expired, "link cannot be parsed")
 	}
 	ri := abstractions.NewRequestInformation()
-	ri.Method = method
+	ri.Method = q.method
 	ri.SetUri(*u)
 	ri.Headers.Add("Accept", "application/json")
-	if body != nil {
-		ri.SetStreamContentAndContentType(body, "application/json")
+	if q.eventual {
+		ri.Headers.Add("ConsistencyLevel", "eventual")
+	}
+	if q.body != nil {
+		ri.SetStreamContentAndContentType(q.body, "application/json")
 	}
 	res, err := adapter.SendPrimitive(ctx, ri, "[]byte", abstractions.ErrorMappings{
 		"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue,
 	})
 	if err != nil {
-		return nil, refusal(err, *seen)
+		return nil, refusal(err, *seen, q)
 	}
 	b, ok := res.([]byte)
 	if !ok || len(bytes.TrimSpace(b)) == 0 {

@@ -69,45 +69,6 @@ func FuzzDecodePeople(f *testing.F) {
 	})
 }
 
-func FuzzDecodeIDs(f *testing.F) {
-	for _, s := range []string{`{"value":[{"id":"A"}]}`, `{"value":[]}`, `{"value":null}`, `{}`, `{"value":[],"@odata.nextLink":"n"}`, `[]`, ``, `{"value":[{}]}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		ids, err := decodeIDs(b)
-		if err != nil {
-			return
-		}
-		var body struct{ Value []json.RawMessage }
-		if json.Unmarshal(b, &body) != nil || len(body.Value) != len(ids) {
-			t.Errorf("%d of %d IDs", len(ids), len(body.Value))
-		}
-		for _, id := range ids {
-			if id != strings.ToLower(id) {
-				t.Errorf("ID %q", id)
-			}
-		}
-	})
-}
-
-func FuzzDecodeManagers(f *testing.F) {
-	for _, s := range []string{`{"value":[{"id":"A","manager":{"id":"B"}},{"id":"C"}]}`, `{"value":[]}`, `{"value":null}`, `{"value":[{"id":"A","manager":null}],"@odata.nextLink":"n"}`, `x`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		into := map[string]string{}
-		err := decodeManagers(b, into)
-		if err != nil && len(into) > 0 {
-			t.Errorf("managers %v beside the error %v", into, err)
-		}
-		for id, m := range into {
-			if id != strings.ToLower(id) || m != strings.ToLower(m) {
-				t.Errorf("%q reports to %q", id, m)
-			}
-		}
-	})
-}
-
 func FuzzRetryAfter(f *testing.F) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for _, s := range []string{"", "0", "1", "2.128", "-1", "NaN", "Inf", "-Inf", "1e300", "99999999999999999999", "soon", "0x1p10",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,7 +51,7 @@ func TestRemoved(t *testing.T) {
 	if err := errors.Join(tn.Remove(soft), tn.Purge(hard)); err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.People(t.Context(), tn.ID, delta)
+	p, err := c.People(t.Context(), tn.ID, delta, directory.Properties())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +68,7 @@ func TestRemoved(t *testing.T) {
 func TestFaults(t *testing.T) {
 	tn := wires.Tenant(t, 120)
 	c := client(t, nil)
-	p, err := c.People(t.Context(), tn.ID, "")
+	p, err := c.People(t.Context(), tn.ID, "", directory.Properties())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +103,7 @@ func TestFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			link := p.Next
 			if f.kind == fault.Expired { // the tenant's links die with it
-				fresh, err := c.People(t.Context(), tn.ID, "")
+				fresh, err := c.People(t.Context(), tn.ID, "", directory.Properties())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -117,7 +116,7 @@ func TestFaults(t *testing.T) {
 			f.fault.Path, f.fault.Count = ms.UsersDelta, tries
 			fired := wires.Fault(t, tn, f.fault)
 			before := calls(tn, ms.UsersDelta)
-			page, err := c.People(t.Context(), tn.ID, link)
+			page, err := c.People(t.Context(), tn.ID, link, directory.Properties())
 			fired()
 			e := fault.Of(err)
 			if err == nil {
@@ -157,7 +156,7 @@ func TestTokenFaults(t *testing.T) {
 			tn := wires.Tenant(t, 1)
 			c := client(t, nil)
 			fired := wires.Fault(t, tn, ms.Fault{Kind: ms.AADSTS, Code: code, Count: 1})
-			_, err := c.People(t.Context(), tn.ID, "")
+			_, err := c.People(t.Context(), tn.ID, "", directory.Properties())
 			fired()
 			if e := fault.Of(err); err == nil || e.Kind != want.kind || e.Code != fmt.Sprintf("AADSTS%d", code) || (e.Remedy != "") != want.remedy {
 				t.Errorf("%s %q %q: %v", e.Kind, e.Code, e.Remedy, err)
@@ -165,7 +164,7 @@ func TestTokenFaults(t *testing.T) {
 			if n := calls(tn, ms.UsersDelta); n != 0 {
 				t.Errorf("%d requests without a token", n)
 			}
-			if _, err := c.People(t.Context(), tn.ID, ""); err != nil {
+			if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
 				t.Errorf("the next call: %v", err)
 			}
 		})
@@ -188,7 +187,7 @@ func TestForeignLinks(t *testing.T) {
 		"//evil.example/v1.0/users", "users/delta", " ", "\x00",
 		base + "/v1.0/%zz",
 	} {
-		_, err := c.People(t.Context(), tn.ID, link)
+		_, err := c.People(t.Context(), tn.ID, link, directory.Properties())
 		if !fault.Is(err, fault.Expired) {
 			t.Errorf("%q: %v, want an expired link", link, err)
 		}
@@ -199,93 +198,6 @@ func TestForeignLinks(t *testing.T) {
 	if n := calls(tn, ms.Token); n != 0 {
 		t.Errorf("%d tokens", n)
 	}
-}
-
-func TestExisting(t *testing.T) {
-	tn := wires.Tenant(t, 1000)
-	c := client(t, nil)
-	var ids, want []string
-	for i, p := range tn.People() {
-		ids = append(ids, p.ID)
-		switch {
-		case i%10 == 3:
-			if err := tn.Remove(p.ID); err != nil {
-				t.Fatal(err)
-			}
-		case i%10 == 7:
-			if err := tn.Purge(p.ID); err != nil {
-				t.Fatal(err)
-			}
-		default:
-			want = append(want, p.ID)
-		}
-	}
-	got, err := c.Existing(t.Context(), tn.ID, ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) || len(want) != 800 {
-		t.Errorf("%d exist, want %d", len(got), len(want))
-	}
-	if n := calls(tn, ms.ByIDs); n != 1 {
-		t.Errorf("%d calls", n)
-	}
-	if _, err := c.Existing(t.Context(), tn.ID, append(ids, ids[0])); !fault.Is(err, fault.Invalid) {
-		t.Errorf("1,001 IDs: %v", err)
-	}
-	for _, f := range []ms.Fault{{Kind: ms.Cut}, {Kind: ms.Error, Status: 502}, {Kind: ms.Forbidden}} {
-		f.Path, f.Count = ms.ByIDs, 2 // a refusal is asked again with a new token
-		fired := wires.Fault(t, tn, f)
-		got, err := c.Existing(t.Context(), tn.ID, ids)
-		fired()
-		wires.Microsoft.ClearFaults()
-		if err == nil || got != nil {
-			t.Errorf("%s: %d exist: absence read from a failure", f.Kind, len(got))
-		}
-	}
-}
-
-func TestManagers(t *testing.T) {
-	tn := wires.Tenant(t, 40)
-	c := client(t, nil)
-	people := tn.People()
-	want := map[string]string{}
-	var ids []string
-	for i, p := range people[1:33] {
-		var manager any
-		if i%2 == 0 {
-			manager = people[0].ID
-		}
-		if err := tn.Update(p.ID, tenant.Fields{"manager": manager}); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, p.ID)
-		want[p.ID], _ = manager.(string)
-	}
-	if err := tn.Remove(ids[4]); err != nil {
-		t.Fatal(err)
-	}
-	delete(want, ids[4])
-	got, n, err := c.Managers(t.Context(), tn.ID, ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n != 3 || calls(tn, ms.Users) != 3 { // 32 IDs, 15 a call
-		t.Errorf("%d calls counted, %d made, want 3", n, calls(tn, ms.Users))
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("managers %v, want %v", got, want)
-	}
-	if got, n, err := c.Managers(t.Context(), tn.ID, nil); err != nil || n != 0 || len(got) != 0 {
-		t.Errorf("nobody's managers: %v, %d calls, %v", got, n, err)
-	}
-	fired := wires.Fault(t, tn, ms.Fault{Kind: ms.Error, Status: 500, Path: ms.Users, Skip: 1, Count: 1})
-	if got, n, err := c.Managers(t.Context(), tn.ID, ids); err == nil || got != nil || n != 2 {
-		t.Errorf("half of the answers: %v, %d calls, %v", got, n, err)
-	}
-	fired()
 }
 
 // A probe believes neither an old token nor another tenant's answer.
@@ -316,13 +228,15 @@ func TestProbe(t *testing.T) {
 	}
 	// The token of the last try lacks the role, so the call gets a new one.
 	tokens := calls(tn, ms.Token)
-	if p, err := c.People(t.Context(), tn.ID, ""); err != nil || p.Calls != 2 || calls(tn, ms.Token) != tokens+1 {
-		t.Errorf("with the kept token: %d calls, %v", p.Calls, err)
+	ctx, count := metered(t)
+	_, err = c.People(ctx, tn.ID, "", directory.Properties())
+	if n, _ := count.Take(); err != nil || n != 2 || calls(tn, ms.Token) != tokens+1 {
+		t.Errorf("with the kept token: %d calls, %v", n, err)
 	}
 	if err := c.Probe(t.Context(), tn.ID); err != nil {
 		t.Errorf("after consent: %v", err)
 	}
-	if _, err := c.People(t.Context(), tn.ID, ""); err != nil {
+	if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
 		t.Errorf("with the probe's token: %v", err)
 	}
 	fired := wires.Fault(t, tn, ms.Fault{Kind: ms.NoRoles, Count: 2})
@@ -353,7 +267,7 @@ func TestConcurrentTenants(t *testing.T) {
 func TestCancel(t *testing.T) {
 	tn := wires.Tenant(t, 1)
 	c := client(t, nil)
-	if _, err := c.People(t.Context(), tn.ID, ""); err != nil {
+	if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
 		t.Fatal(err)
 	}
 	waiting := make(chan struct{})
@@ -365,7 +279,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := c.People(ctx, tn.ID, "")
+		_, err := c.People(ctx, tn.ID, "", directory.Properties())
 		done <- err
 	}()
 	<-waiting

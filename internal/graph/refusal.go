@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -11,24 +12,36 @@ import (
 	"rollcall/internal/fault"
 )
 
-// refusal turns a failed request into a fault. Messages of Graph are left
-// out: they may name people.
-func refusal(err error, seen answer) error {
+// refusal turns a failed call into a fault. Messages of Graph are left out:
+// they may name people.
+func refusal(err error, seen answer, q call) error {
 	var known *fault.Error
 	if errors.As(err, &known) { // the credential's, or a body too large
 		return known
 	}
 	if seen.status == 0 {
+		var ue *url.Error
+		if errors.As(err, &ue) { // net/http tells the link, which is not for logs
+			err = ue.Err
+		}
 		return fault.New(fault.Unknown, "no answer: %w", err)
 	}
-	code := graphCode(err)
-	e := &fault.Error{Code: code, Err: fmt.Errorf("status %d %s", seen.status, code)}
-	switch seen.status {
+	e := judge(seen.status, seen.header, graphCode(err), q.needs)
+	if q.given && e.Kind == fault.Invalid {
+		return &fault.Error{Kind: fault.Expired, Code: e.Code, Err: e.Err}
+	}
+	return e
+}
+
+// judge classifies a status that is no success.
+func judge(status int, header http.Header, code, needs string) *fault.Error {
+	e := &fault.Error{Code: code, Err: fmt.Errorf("status %d %s", status, code)}
+	switch status {
 	case http.StatusTooManyRequests:
 		e.Kind = fault.Throttled
-		e.After = retryAfter(seen.header, time.Now())
+		e.After = retryAfter(header, time.Now())
 	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		e.After = retryAfter(seen.header, time.Now())
+		e.After = retryAfter(header, time.Now())
 		if e.After > 0 {
 			e.Kind = fault.Throttled
 		}
@@ -49,7 +62,7 @@ func refusal(err error, seen answer) error {
 		// Expired on the way, or the tenant just withdrew: the next token tells.
 	case http.StatusForbidden:
 		e.Kind = fault.Denied
-		e.Remedy = "The customer's tenant does not grant Rollcall the permissions it needs (User.Read.All, Organization.Read.All). Send the administrator the link and ask them to consent again."
+		e.Remedy = fmt.Sprintf("The customer's tenant does not grant Rollcall what this needs (%s). Send the administrator the link and ask them to consent again.", needs)
 	case http.StatusNotFound:
 		e.Kind = fault.NotFound
 	}

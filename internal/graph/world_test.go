@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -9,12 +10,19 @@ import (
 
 	"rollcall/internal/directory"
 	"rollcall/internal/graph"
+	"rollcall/internal/job"
 	"rollcall/internal/sandbox"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/wiretest"
 )
 
 var wires *wiretest.Wires
+
+// IDs of nobody in particular.
+const (
+	someone = "11111111-2222-3333-4444-555555555555"
+	another = "21111111-2222-3333-4444-555555555555"
+)
 
 func TestMain(m *testing.M) {
 	wiretest.Main(m, wiretest.Options{Microsoft: true, PageSize: 50}, func(w *wiretest.Wires) { wires = w })
@@ -36,13 +44,14 @@ func client(t *testing.T, rt http.RoundTripper) *graph.Client {
 // round follows the links from one to the round's end and applies what comes.
 func round(t *testing.T, c *graph.Client, tn *tenant.Tenant, people map[string]directory.Person, link string) (pages int, delta string) {
 	t.Helper()
+	ctx, count := metered(t)
 	for {
-		p, err := c.People(t.Context(), tn.ID, link)
+		p, err := c.People(ctx, tn.ID, link, directory.Properties())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Calls != 1 {
-			t.Errorf("a page took %d calls", p.Calls)
+		if n, units := count.Take(); n != 1 || units < 1 {
+			t.Errorf("a page took %d calls and %d units", n, units)
 		}
 		pages++
 		for _, it := range p.Items {
@@ -84,6 +93,12 @@ func equal(t *testing.T, people map[string]directory.Person, tn *tenant.Tenant) 
 			t.Errorf("%s is %v, want %v", id, got, truth[id])
 		}
 	}
+}
+
+// metered is a context that counts what calls cost.
+func metered(t *testing.T) (context.Context, *job.Meter) {
+	m := new(job.Meter)
+	return job.Metered(t.Context(), m), m
 }
 
 // counting counts the requests that leave, by host.

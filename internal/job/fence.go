@@ -1,6 +1,10 @@
 package job
 
-import "time"
+import (
+	"time"
+
+	"rollcall/internal/directory"
+)
 
 // Fence is the one row by which a connection's stored directory is guarded.
 // Every transaction rewrites it under the version it was read at, so whoever
@@ -28,19 +32,153 @@ type Fence struct {
 	Recent []string `json:"recent,omitempty"`
 	// LastChange is the number of the newest change.
 	LastChange int64 `json:"lastChange"`
-	// Stored counts the people stored, Active those not archived, Pending
-	// those whose removal waits for the run's end.
-	Stored  int    `json:"stored"`
-	Active  int    `json:"active"`
-	Pending int    `json:"pending,omitempty"`
-	People  Cursor `json:"people"`
-	// Plan is the held plan that waits for a decision, nil if none does; Held
-	// counts those of its people who have not returned.
+	// Tally counts the people, Teams the teams, and Memberships the
+	// memberships of active teams, which are never archived.
+	Tally
+	Teams       Tally  `json:"teams,omitzero"`
+	Memberships Tally  `json:"memberships,omitzero"`
+	People      Cursor `json:"people"`
+	Groups      Cursor `json:"groups,omitzero"`
+	// Backlog names teams whose members are to be listed one team at a time,
+	// since a delta round tells only of changes; Members is the place in the
+	// first one's list.
+	Backlog []string `json:"backlog,omitempty"`
+	Members Cursor   `json:"members,omitzero"`
+	// Managers is the place in the sweep that repairs reporting lines.
+	Managers  Cursor        `json:"managers,omitzero"`
+	Scope     Scope         `json:"scope,omitzero"`
+	Mailboxes MailboxCursor `json:"mailboxes,omitzero"`
+	Positions Fold          `json:"positions,omitzero"`
+	// Erasing is how far an erasure has come.
+	Erasing Fold `json:"erasing,omitzero"`
+	// Erased counts the people who were erased and are not to be stored again.
+	Erased int `json:"erased,omitempty"`
+	// Plan is the held plan that waits for a decision, nil if none does.
 	Plan *Plan `json:"plan,omitempty"`
-	Held int   `json:"held,omitempty"`
+	// Verdict is what the guard said of the removals of the open run.
+	Verdict Verdicts `json:"verdict,omitzero"`
+	// Untidy is true while rows may be stored of what an enumeration or a scope
+	// has left behind.
+	Untidy bool `json:"untidy,omitempty"`
 
 	// Version is the store's opaque version; empty before the first commit.
 	Version string `json:"-"`
+}
+
+// Tally counts what is stored of one kind: those stored, those not archived,
+// those whose removal waits for the run's end, and those whose removal is part
+// of the held plan.
+type Tally struct {
+	Stored  int `json:"stored"`
+	Active  int `json:"active"`
+	Pending int `json:"pending,omitempty"`
+	Held    int `json:"held,omitempty"`
+}
+
+// Verdict is what is to be done with the removals of one kind that wait.
+type Verdict string
+
+// The verdicts.
+const (
+	Settle Verdict = "settle" // do them
+	Hold   Verdict = "hold"   // make them part of a plan that waits for a human
+	Wait   Verdict = "wait"   // leave them to a later run
+)
+
+// Verdicts holds the verdict on each kind; empty where none waits.
+type Verdicts struct {
+	People      Verdict `json:"people,omitempty"`
+	Teams       Verdict `json:"teams,omitempty"`
+	Memberships Verdict `json:"memberships,omitempty"`
+}
+
+// Of returns the verdict on a kind, to be read or set.
+func (v *Verdicts) Of(k directory.Kind) *Verdict {
+	switch k {
+	case directory.Teams:
+		return &v.Teams
+	case directory.Memberships:
+		return &v.Memberships
+	default:
+		return &v.People
+	}
+}
+
+// Any reports whether v is the verdict on some kind.
+func (v *Verdicts) Any(want Verdict) bool {
+	return v.People == want || v.Teams == want || v.Memberships == want
+}
+
+// Counted returns the tally of a kind, to be read or changed.
+func (f *Fence) Counted(k directory.Kind) *Tally {
+	switch k {
+	case directory.Teams:
+		return &f.Teams
+	case directory.Memberships:
+		return &f.Memberships
+	default:
+		return &f.Tally
+	}
+}
+
+// Waiting reports whether any removal waits for the run's end.
+func (f *Fence) Waiting() bool {
+	return f.Tally.Pending > 0 || f.Teams.Pending > 0 || f.Memberships.Pending > 0
+}
+
+// Holding reports whether any removal is part of a held plan.
+func (f *Fence) Holding() bool {
+	return f.Tally.Held > 0 || f.Teams.Held > 0 || f.Memberships.Held > 0
+}
+
+// Scope is whom the connection's settings choose, as far as a run has applied
+// them.
+type Scope struct {
+	// NoGuests, NoDisabled and Grouped are the settings by which the stored
+	// people were chosen: without guests, without disabled accounts, only
+	// members of groups.
+	NoGuests   bool `json:"noGuests,omitempty"`
+	NoDisabled bool `json:"noDisabled,omitempty"`
+	Grouped    bool `json:"grouped,omitempty"`
+	// Set names the stored members of the scope groups, empty if there are
+	// none. Next names those being listed, of the group At, up to the page
+	// Link; Count is how many of that group have come.
+	Set   string `json:"set,omitempty"`
+	Next  string `json:"next,omitempty"`
+	At    int    `json:"at,omitempty"`
+	Link  string `json:"link,omitempty"`
+	Count int    `json:"count,omitempty"`
+	// Swept is the person up to whom the difference of both sets, or the
+	// judging of everybody stored, has come.
+	Swept string `json:"swept,omitempty"`
+	// Rejudge is true while the stored people are to be judged anew, because
+	// the settings have become narrower.
+	Rejudge bool `json:"rejudge,omitempty"`
+	// Problem is why no removal of this run may be done: a scope group that is
+	// gone, forbidden or empty.
+	Problem *Skipped `json:"problem,omitempty"`
+}
+
+// MailboxCursor is the place in the mailbox usage report.
+type MailboxCursor struct {
+	// Done is the date of the report that was read to its end, Reading of the
+	// one under way, and Row how many of its rows are done with.
+	Done    string `json:"done,omitempty"`
+	Reading string `json:"reading,omitempty"`
+	Row     int    `json:"row,omitempty"`
+	// Typed is the date of the report whose mailboxes have all been asked for
+	// their purpose; Swept the mailbox up to whom the asking has come.
+	Typed string `json:"typed,omitempty"`
+	Swept string `json:"swept,omitempty"`
+}
+
+// Fold is the place in the numbered changes of what is made of them.
+type Fold struct {
+	// Through is the number of the last change that was taken in, To the last
+	// one of those being taken in, up to the row or record Swept.
+	Through int64  `json:"through,omitempty"`
+	To      int64  `json:"to,omitempty"`
+	Swept   string `json:"swept,omitempty"`
 }
 
 // Cursor is the place in one kind of Graph collection.
@@ -52,6 +190,8 @@ type Cursor struct {
 	// when it did.
 	Delta   string    `json:"delta,omitempty"`
 	DeltaAt time.Time `json:"deltaAt,omitzero"`
+	// FullAt is when a full enumeration last came to its end.
+	FullAt time.Time `json:"fullAt,omitzero"`
 	// Swept is the person up to whom the sweep after an enumeration has come.
 	Swept string `json:"swept,omitempty"`
 	// Hash is of the properties and scope that Delta was asked with.
@@ -61,6 +201,8 @@ type Cursor struct {
 	// it began, so that nobody can be missing.
 	Enum  string `json:"enum,omitempty"`
 	Fresh bool   `json:"fresh,omitempty"`
+	// Scoped is true if only the memberships of people in scope were taken in.
+	Scoped bool `json:"scoped,omitempty"`
 }
 
 // FenceMoved is the code of the conflict that a commit under an old version

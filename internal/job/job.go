@@ -40,10 +40,22 @@ const (
 	Again    Trigger = "again"
 	Approve  Trigger = "approve" // archive the people of a held plan
 	Reject   Trigger = "reject"  // keep them
+	// Preview writes beside the directory, not into it.
+	Preview Trigger = "preview"
+	// Person brings one person up to date, Erase erases one.
+	Person Trigger = "person"
+	Erase  Trigger = "erase"
 )
 
 // Decides reports whether the run does what a human has decided of a plan.
 func (t Trigger) Decides() bool { return t == Approve || t == Reject }
+
+// Targets reports whether the run is about one person.
+func (t Trigger) Targets() bool { return t == Person || t == Erase }
+
+// Asked reports whether the run does one thing that somebody asked for, and
+// so cannot be done by another run: it waits until none is open.
+func (t Trigger) Asked() bool { return t.Decides() || t.Targets() }
 
 // Job is one message of the queue sync-jobs.
 type Job struct {
@@ -57,6 +69,8 @@ type Job struct {
 	Trigger Trigger `json:"trigger,omitempty"`
 	// Plan is the hash of the held plan that Approve and Reject decide.
 	Plan string `json:"plan,omitempty"`
+	// Person is the ID of the person whom Person and Erase are about.
+	Person string `json:"person,omitempty"`
 	// Try counts how often the job was put back without having been begun. It
 	// is part of the message's identity, which the queue would drop otherwise.
 	Try int `json:"try,omitempty"`
@@ -105,6 +119,10 @@ func Decode(b []byte) (Job, error) {
 		return j, fault.New(fault.Invalid, "job: connection %q, run %q: not IDs", j.Connection, j.Run)
 	case (j.Plan != "") != j.Trigger.Decides() && j.Slice == 0:
 		return j, fault.New(fault.Invalid, "job: trigger %q with plan %q", j.Trigger, j.Plan)
+	case (j.Person != "") != j.Trigger.Targets() && j.Slice == 0:
+		return j, fault.New(fault.Invalid, "job: trigger %q with person %q", j.Trigger, j.Person)
+	case j.Person != "" && !validID(j.Person):
+		return j, fault.New(fault.Invalid, "job: person %q: not an ID", j.Person)
 	case j.Slice < 0 || j.Try < 0:
 		return j, fault.New(fault.Invalid, "job: slice %d, try %d", j.Slice, j.Try)
 	}

@@ -36,7 +36,9 @@ type Counters struct {
 	Seen int `json:"seen"`
 	// GraphCalls counts requests to Graph, tries included; a slice that was
 	// killed took its uncommitted calls with it.
-	GraphCalls   int `json:"graphCalls"`
+	GraphCalls int `json:"graphCalls"`
+	// Units is what those requests cost, as Microsoft said: resource units.
+	Units        int `json:"units"`
 	Throttles    int `json:"throttles"`
 	Retries      int `json:"retries"`
 	Transactions int `json:"transactions"`
@@ -71,9 +73,83 @@ type Run struct {
 	// LastChange is the number of the last change of the connection when this
 	// record was written.
 	LastChange int64 `json:"lastChange"`
+	// FirstChange is the number of the last change before the run.
+	FirstChange int64 `json:"firstChange"`
+	// Phases is what the run has gone through, in order; the last may be open.
+	Phases []Phase `json:"phases,omitempty"`
+	// Skipped is what the run left out, and why.
+	Skipped []Skipped `json:"skipped,omitempty"`
+	// Person is whom a run for one person or an erasure is about, and Steps
+	// what it did, with reasons.
+	Person string `json:"person,omitempty"`
+	Steps  []Step `json:"steps,omitempty"`
+	// Forecast is what a preview found; nil for other runs.
+	Forecast *Forecast `json:"forecast,omitempty"`
+	// Override is true if the guard was set aside for this run by a human.
+	Override bool `json:"override,omitempty"`
+	// Teams, Memberships and so on count changes of their kind.
+	Teams       KindCounters `json:"teams,omitzero"`
+	Memberships KindCounters `json:"memberships,omitzero"`
+	Licenses    KindCounters `json:"licenses,omitzero"`
+	Mailboxes   KindCounters `json:"mailboxes,omitzero"`
+	Positions   KindCounters `json:"positions,omitzero"`
 	// Plan is the plan of removals that waited for a human when the run ended,
 	// or that the run decided.
 	Plan *Plan `json:"plan,omitempty"`
+}
+
+// KindCounters counts changes of one kind other than people, exactly.
+// Memberships are created and archived only.
+type KindCounters struct {
+	Created     int `json:"created"`
+	Updated     int `json:"updated"`
+	Archived    int `json:"archived"`
+	Reactivated int `json:"reactivated"`
+}
+
+// Phase is one part of a run, with what happened in it.
+type Phase struct {
+	Name  string    `json:"name"`
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended,omitzero"`
+	// Full is true for a complete enumeration, and Why says why.
+	Full bool   `json:"full,omitempty"`
+	Why  string `json:"why,omitempty"`
+	// Pages, GraphCalls, Units and Changes count within the phase.
+	Pages      int   `json:"pages"`
+	GraphCalls int   `json:"graphCalls"`
+	Units      int   `json:"units"`
+	Changes    int64 `json:"changes"`
+}
+
+// Skipped is something that a run left out, in plain words.
+type Skipped struct {
+	// What is a category, such as licenses, or a scope group's ID.
+	What    string `json:"what"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy"`
+}
+
+// Step is one step of a run for one person. It names no values of the
+// person's: those are in the record, which can be erased.
+type Step struct {
+	Name   string `json:"name"`   // found, scope, fields, manager, teams, written
+	Result string `json:"result"` // one word for machines
+	Detail string `json:"detail"` // one sentence for people
+}
+
+// Forecast is how things would stand after a run that was only previewed.
+type Forecast struct {
+	// Total is how many people would be active afterwards; HeldPeople and the
+	// others, how many removals would wait for a human.
+	Total           int `json:"total"`
+	HeldPeople      int `json:"heldPeople"`
+	HeldTeams       int `json:"heldTeams"`
+	HeldMemberships int `json:"heldMemberships"`
+	// LicensesTotal and LicensesAvailable are over all SKUs.
+	LicensesTotal     int `json:"licensesTotal"`
+	LicensesAvailable int `json:"licensesAvailable"`
 }
 
 // Plan is a list of removals that the guard has held. It never grows: who
@@ -87,6 +163,9 @@ type Plan struct {
 	// Count is how many people it would archive, of so many who were Active.
 	Count  int `json:"count"`
 	Active int `json:"active"`
+	// Teams and Memberships are how many of these it would remove.
+	Teams       int `json:"teams,omitempty"`
+	Memberships int `json:"memberships,omitempty"`
 }
 
 // short is 12 hex digits of a hash: enough to tell apart the runs of one

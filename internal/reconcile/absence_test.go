@@ -139,7 +139,7 @@ func TestMissingIsConfirmed(t *testing.T) {
 	if r := recs[stays]; !r.Active() {
 		t.Error("a person who exists was archived for being missing from a list")
 	}
-	if r := recs[leaves]; r.Active() || r.Reason != "missing" {
+	if r := recs[leaves]; r.Active() || r.Reason != "deleted" {
 		t.Errorf("the one who left: archived %s, reason %q", r.Archived, r.Reason)
 	}
 	w.settled()

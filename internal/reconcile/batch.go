@@ -47,10 +47,16 @@ func (b *batcher) page(ctx context.Context, p directory.Page) error {
 	if err != nil {
 		return err
 	}
+	if err := b.scope(ctx, people); err != nil {
+		return err
+	}
 	if err := b.managers(ctx, people); err != nil {
 		return err
 	}
 	for _, f := range people {
+		if f.next.ID == "" { // nobody to us, before and after
+			continue
+		}
 		if err := b.add(ctx, f); err != nil {
 			return err
 		}
@@ -78,23 +84,18 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 		if sweeps && it.Removed == "" {
 			b.seen = append(b.seen, it.ID)
 		}
+		if b.w.isErased(it.ID) {
+			continue
+		}
+		if !b.w.asks("manager") { // then nobody has one
+			it.HasManager = true
+		}
 		f := onPage[it.ID]
 		if f == nil {
 			f = b.start(it.ID, stored)
 		}
-		current := f.prior
-		if f.next.ID != "" {
-			current = &f.next
-		}
-		switch {
-		case it.Removed == "":
-			f.next = directory.Merge(current, it)
-			f.hasManager = f.hasManager || it.HasManager
-		case current == nil || !current.Active() || current.Kept || current.Held:
-			continue // never stored, archived already, or a human has the say
-		default:
-			f.next = *current
-			f.next.Pending = it.Removed
+		if !f.take(b.w, it) {
+			continue
 		}
 		if onPage[it.ID] == nil {
 			onPage[it.ID] = f
@@ -114,15 +115,14 @@ func (b *batcher) managers(ctx context.Context, people []*folded) error {
 	var ids []string
 	for _, f := range people {
 		returns := f.prior != nil && (!f.prior.Active() || f.prior.Pending != "" || f.prior.Kept)
-		if (enumerating || returns) && !f.hasManager && f.next.Pending == "" && f.next.Manager != "" {
+		if (enumerating || returns) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && f.next.Manager != "" {
 			ids = append(ids, f.next.ID)
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	found, calls, err := b.w.Graph.Managers(ctx, b.w.conn.Tenant, ids)
-	b.w.fence.Run.GraphCalls += calls
+	found, err := b.w.Graph.Managers(ctx, b.w.conn.Tenant, ids)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (b *batcher) stored(ctx context.Context, p directory.Page) (map[string]dire
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return b.w.People.Records(ctx, b.w.conn.ID, ids)
+	return b.w.Store.Records(ctx, b.w.part, ids)
 }
 
 // add takes one person's next state into the batch, committing first if there
@@ -262,7 +262,7 @@ func (b *batcher) reread(ctx context.Context) error {
 			ids = append(ids, e.next.ID)
 		}
 	}
-	stored, err := b.w.People.Records(ctx, b.w.conn.ID, ids)
+	stored, err := b.w.Store.Records(ctx, b.w.part, ids)
 	if err != nil {
 		return err
 	}
@@ -293,6 +293,10 @@ func (b *batcher) plan() directory.Batch {
 		if c := directory.Compare(e.prior, &e.next); c != nil {
 			f.LastChange++
 			c.Number, c.Run, c.At = f.LastChange, f.Run.ID, now
+			c.Position = move(e.prior, &e.next)
+			if b.w.previewing() && e.prior != nil {
+				c.Was = directory.Difference(&e.next.Person, &e.prior.Person)
+			}
 			e.next.Changed = c.Number
 			batch.Changes = append(batch.Changes, *c)
 			count(f, c.Type)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/job"
 	msfault "rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -18,6 +19,7 @@ import (
 // transactions.
 func TestCosts(t *testing.T) {
 	w := newWorld(t, 100)
+	w.choose(func(s *connection.Settings) { s.Licenses = false })
 	w.succeed()
 	cost := func() (r job.Run, reads, writes, graph int64) {
 		before, calls := wires.Tables.Requests().Total, w.tenant.Calls()
@@ -54,6 +56,7 @@ func TestCosts(t *testing.T) {
 func TestKilledBeforeAnyWrite(t *testing.T) {
 	l := newLine(t)
 	w := l.world(t, t, 101)
+	w.choose(func(s *connection.Settings) { s.Licenses, s.Positions = false, false })
 	w.succeed()
 	// After opening and one full transaction: the page that did not fit into it
 	// is half written.

@@ -16,35 +16,121 @@ import (
 	"rollcall/internal/job"
 )
 
-// Graph is a tenant's directory at Microsoft.
-type Graph interface {
-	// People fetches one page of users changed since link; an empty link
-	// begins a full enumeration.
-	People(ctx context.Context, tenant, link string) (directory.Page, error)
-	// Existing returns those of at most 1,000 user IDs that the tenant holds.
-	Existing(ctx context.Context, tenant string, ids []string) ([]string, error)
-	// Managers returns the managers' IDs, empty for none, of those of the users
-	// that the tenant holds, and how many calls it took.
-	Managers(ctx context.Context, tenant string, ids []string) (managers map[string]string, calls int, err error)
+// PeopleSource is the people of a tenant at Microsoft.
+type PeopleSource interface {
+	// People fetches one page of users changed since link, with the properties
+	// named; an empty link begins a full enumeration.
+	People(ctx context.Context, tenant, link string, properties []string) (directory.Page, error)
+	// Existing returns those of at most 1,000 IDs of a kind that the tenant holds.
+	Existing(ctx context.Context, tenant string, kind directory.Kind, ids []string) ([]string, error)
+	// Whole returns those of the users that the tenant holds, managers included.
+	Whole(ctx context.Context, tenant string, ids, properties []string) ([]directory.Item, error)
+	// DeletedPeople tells those of the users who can be restored from those who
+	// are gone for good.
+	DeletedPeople(ctx context.Context, tenant string, ids []string) (map[string]bool, error)
 }
 
-// State is the fenced state of a connection.
+// ManagerSource is who reports to whom; an empty ID is nobody.
+type ManagerSource interface {
+	// Managers is of those of the users that the tenant holds.
+	Managers(ctx context.Context, tenant string, ids []string) (map[string]string, error)
+	// ManagerPage is one page of everybody's; an empty link begins.
+	ManagerPage(ctx context.Context, tenant, link string) (managers map[string]string, next string, err error)
+}
+
+// GroupSource is the groups of a tenant and their direct members.
+type GroupSource interface {
+	// Groups fetches one page of groups changed since link.
+	Groups(ctx context.Context, tenant, link string) (directory.TeamPage, error)
+	Members(ctx context.Context, tenant, group, link string) (directory.IDPage, error)
+	// MemberOf returns the groups of those of the users that the tenant holds.
+	MemberOf(ctx context.Context, tenant string, people []string) (map[string][]string, error)
+}
+
+// ScopeSource is who belongs to a group at any depth.
+type ScopeSource interface {
+	Transitive(ctx context.Context, tenant, group, link string) (directory.IDPage, error)
+	// InGroups tells of those of the users that the tenant holds whether they
+	// are in any of the groups.
+	InGroups(ctx context.Context, tenant string, people, groups []string) (map[string]bool, error)
+}
+
+// HoldingsSource is what a tenant has bought, and its mailboxes.
+type HoldingsSource interface {
+	Licenses(ctx context.Context, tenant string) ([]directory.License, error)
+	// Mailboxes calls each with one page after the other of the newest report,
+	// and the report's date, until it wants no more.
+	Mailboxes(ctx context.Context, tenant string, each func(refreshed string, page []directory.Mailbox) (more bool, err error)) error
+	MailboxPurposes(ctx context.Context, tenant string, upns []string) (map[string]string, error)
+}
+
+// Graph is a tenant's directory at Microsoft. Calls count on the context's
+// [job.Meter].
+type Graph interface {
+	PeopleSource
+	ManagerSource
+	GroupSource
+	ScopeSource
+	HoldingsSource
+}
+
+// State is the fenced state of a connection, or of a preview beside it.
 type State interface {
-	Fence(ctx context.Context, connection string) (job.Fence, error)
-	Commit(ctx context.Context, connection string, f job.Fence, b directory.Batch) (job.Fence, error)
-	// SeenRows lists rows of seen IDs, for a batch to drop.
-	SeenRows(ctx context.Context, connection string, limit int) ([]string, error)
+	Fence(ctx context.Context, part string) (job.Fence, error)
+	Commit(ctx context.Context, part string, f job.Fence, b directory.Batch) (job.Fence, error)
+	// Purge deletes up to limit rows, and reports whether none is left.
+	Purge(ctx context.Context, part string, limit int) (done bool, err error)
 }
 
 // People reads what is stored of a connection's people.
 type People interface {
-	Records(ctx context.Context, connection string, ids []string) (map[string]directory.Record, error)
-	People(ctx context.Context, connection, after string, limit int) (ps []directory.Record, next string, err error)
-	// Pending lists people whose removal waits for the end of the run.
-	Pending(ctx context.Context, connection string, limit int) ([]string, error)
-	// Held lists people whose removal is part of the held plan.
-	Held(ctx context.Context, connection, after string, limit int) ([]string, error)
-	Seen(ctx context.Context, connection, enum string) (map[[16]byte]struct{}, error)
+	Records(ctx context.Context, part string, ids []string) (map[string]directory.Record, error)
+	People(ctx context.Context, part, after string, limit int) (ps []directory.Record, next string, err error)
+	// ErasedPeople are those who are not to be stored again.
+	ErasedPeople(ctx context.Context, part string) (map[[16]byte]struct{}, error)
+}
+
+// Teams reads what is stored of teams and memberships.
+type Teams interface {
+	Teams(ctx context.Context, part, after string, limit int) (ts []directory.TeamRecord, next string, err error)
+	TeamRecords(ctx context.Context, part string, ids []string) (map[string]directory.TeamRecord, error)
+	Rosters(ctx context.Context, part, team string) ([]directory.Roster, error)
+	// TeamsOf looks through all rosters for a few people.
+	TeamsOf(ctx context.Context, part string, people [][16]byte) (map[[16]byte][]string, error)
+}
+
+// Holdings reads what is stored of licences, mailboxes and positions.
+type Holdings interface {
+	Licenses(ctx context.Context, part string) ([]directory.LicenseRecord, error)
+	MailboxRecords(ctx context.Context, part string, ids []string) (map[string]directory.MailboxRecord, error)
+	Mailboxes(ctx context.Context, part, after string, limit int) (ms []directory.MailboxRecord, next string, err error)
+	PositionRecords(ctx context.Context, part string, ids []string) (map[string]directory.PositionRecord, error)
+}
+
+// Lists reads the removals that wait, the IDs that enumerations have come
+// across, and the members of scopes.
+type Lists interface {
+	Listed(ctx context.Context, part string, l directory.List, after string, limit int) ([]string, error)
+	Seen(ctx context.Context, part, enum string) (map[[16]byte]struct{}, error)
+	SeenRows(ctx context.Context, part string, limit int) ([]string, error)
+	Scope(ctx context.Context, part, set string) (map[[16]byte]struct{}, error)
+}
+
+// Feed reads the numbered changes as they are stored.
+type Feed interface {
+	ChangeRows(ctx context.Context, part string, after int64, limit int) ([]directory.ChangeRow, error)
+	// ScopeRows lists rows of scopes other than except, for a batch to drop.
+	ScopeRows(ctx context.Context, part, except string, limit int) ([]string, error)
+}
+
+// Store is all that is stored of a connection's directory.
+type Store interface {
+	State
+	People
+	Teams
+	Holdings
+	Lists
+	Feed
 }
 
 // Connections reads and writes connections and their run records.
@@ -62,15 +148,11 @@ type Queue interface {
 // Engine runs syncs. All fields are required.
 type Engine struct {
 	Graph       Graph
-	State       State
-	People      People
+	Store       Store
 	Connections Connections
 	Queue       Queue
 	Now         func() time.Time
 	Log         *slog.Logger
-	// Select is what the delta link is bound to, beside the scope: the
-	// properties asked of Graph.
-	Select string
 	// Budget is how long one slice works before it hands over.
 	Budget time.Duration
 	// MinDelay and MaxDelay bound the wait after a failure; it doubles with
@@ -80,15 +162,35 @@ type Engine struct {
 	MaxAge time.Duration
 	// Guard is the limit of removals of connections without one of their own.
 	Guard connection.Guard
+	// FullEvery is how old the last full enumeration may become; 0 means as old
+	// as it likes.
+	FullEvery time.Duration
 }
 
 // worker is one slice of one run.
 type worker struct {
 	*Engine
-	conn  connection.Connection
-	fence job.Fence
-	until time.Time
-	log   *slog.Logger
+	conn connection.Connection
+	// part is the connection's partition, or that of its preview.
+	part   string
+	chosen connection.Settings
+	fence  job.Fence
+	last   job.Fence // as it was committed last
+	until  time.Time
+	meter  *job.Meter
+	log    *slog.Logger
+	// scoped are the members of the scope groups, nil if there are none.
+	scoped map[[16]byte]struct{}
+	erased map[[16]byte]struct{}
+	moves  moves
+}
+
+// worker is for one slice of the connection's run.
+func (e *Engine) worker(c connection.Connection) *worker {
+	return &worker{
+		Engine: e, conn: c, part: c.ID, chosen: c.Chosen(), until: e.Now().Add(e.Budget), meter: new(job.Meter),
+		log: e.Log.With("connection", c.ID),
+	}
 }
 
 // Sync does the slice that j asks for. A nil error means that the message is
@@ -112,19 +214,24 @@ const maxRaces = 5
 // dispatch judges the job by the fence, and does what is to be done. An error
 // that is [lost] means that the fence moved before anything was done.
 func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
-	w := &worker{Engine: e, until: e.Now().Add(e.Budget), log: e.Log.With("connection", j.Connection, "run", j.Run)}
-	if w.conn, err = e.Connections.Connection(ctx, j.Connection); err != nil {
+	conn, err := e.Connections.Connection(ctx, j.Connection)
+	if err != nil {
 		if fault.Is(err, fault.NotFound) {
-			w.log.WarnContext(ctx, "job of an unknown connection dropped")
+			e.Log.WarnContext(ctx, "job of an unknown connection dropped", "connection", j.Connection, "run", j.Run)
 			return nil
 		}
 		return err
 	}
-	if w.fence, err = e.State.Fence(ctx, j.Connection); err != nil {
+	w := e.worker(conn)
+	w.log = w.log.With("run", j.Run)
+	if j.Trigger == job.Preview {
+		return w.preview(ctx, j)
+	}
+	if w.fence, err = e.Store.Fence(ctx, w.part); err != nil {
 		return err
 	}
 	f := &w.fence
-	decision := j.Trigger.Decides()
+	asked := j.Trigger.Asked()
 	switch {
 	case f.Ended(j.Run) && !(f.Open() && f.Run.ID == j.Run):
 		w.log.InfoContext(ctx, "job of an ended run: records brought up to date")
@@ -132,13 +239,11 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 			return nil
 		}
 		return w.project(ctx)
-	case f.Open() && f.Run.ID != j.Run && decision:
-		e := fault.New(fault.Throttled, "run %s is open", f.Run.ID)
-		e.After = decisionWait
-		return e // put back: a decision is never dropped
+	case f.Open() && f.Run.ID != j.Run && asked:
+		return waits(f.Run.ID) // put back: what was asked for is never dropped
 	case f.Open() && f.Run.ID != j.Run:
 		return w.merge(ctx, j)
-	case decision && !f.Open() && (f.Plan == nil || f.Plan.Hash != j.Plan):
+	case j.Trigger.Decides() && !f.Open() && (f.Plan == nil || f.Plan.Hash != j.Plan):
 		return w.refuse(ctx, j)
 	case f.Open() && j.Slice < f.Slice:
 		// The slice was committed, but perhaps its message never sent.
@@ -146,24 +251,38 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 		return w.resend(ctx)
 	case f.Open() && j.Slice > f.Slice:
 		return fault.New(fault.Invalid, "slice %d is ahead of the fence at %d", j.Slice, f.Slice)
-	case !f.Open() && !w.conn.Live():
+	case !f.Open() && !w.conn.Live() && j.Trigger != job.Erase:
 		w.log.WarnContext(ctx, "job of a connection that is not live dropped", "status", string(w.conn.Status))
 		return nil
 	}
 	return w.slice(ctx, j)
 }
 
+// waits puts a job back until the open run has ended.
+func waits(run string) error {
+	e := fault.New(fault.Throttled, "run %s is open", run)
+	e.After = askedWait
+	return e
+}
+
+// askedWait is how long what somebody asked for waits for an open run.
+const askedWait = 10 * time.Second
+
 // slice opens the run or takes it over, works, and hands on.
 func (w *worker) slice(ctx context.Context, j job.Job) error {
+	ctx = job.Metered(ctx, w.meter)
 	if err := w.open(ctx, j); err != nil {
 		return err
 	}
-	err := w.work(ctx)
+	err := w.load(ctx)
+	if err == nil {
+		err = w.work(ctx)
+	}
 	switch {
 	case err == nil:
-		w.log.InfoContext(ctx, "run ended", "state", string(w.fence.Run.State), "created", w.fence.Run.Created,
-			"updated", w.fence.Run.Updated, "archived", w.fence.Run.Archived, "reactivated", w.fence.Run.Reactivated,
-			"calls", w.fence.Run.GraphCalls, "transactions", w.fence.Run.Transactions)
+		r := &w.fence.Run
+		w.log.InfoContext(ctx, "run ended", "state", string(r.State), "created", r.Created, "updated", r.Updated, "archived", r.Archived,
+			"reactivated", r.Reactivated, "changes", r.LastChange-r.FirstChange, "skipped", len(r.Skipped), "calls", r.GraphCalls, "transactions", r.Transactions)
 		return w.project(ctx)
 	case lost(err):
 		w.log.InfoContext(ctx, "slice stopped: another worker took over")
@@ -173,8 +292,19 @@ func (w *worker) slice(ctx context.Context, j job.Job) error {
 	}
 }
 
-// decisionWait is how long a decision waits for an open run.
-const decisionWait = 10 * time.Second
+// load reads what the slice needs to know of everybody.
+func (w *worker) load(ctx context.Context) (err error) {
+	if w.fence.Erased > 0 {
+		if w.erased, err = w.Store.ErasedPeople(ctx, w.part); err != nil {
+			return err
+		}
+	}
+	if w.fence.Scope.Set != "" {
+		w.scoped, err = w.Store.Scope(ctx, w.part, w.fence.Scope.Set)
+	}
+	w.moves.from = w.fence.LastChange
+	return err
+}
 
 // lost reports whether a commit was refused because the fence has moved on.
 func lost(err error) bool {
@@ -193,13 +323,19 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 				return err
 			}
 		}
-		f.Run = job.Run{ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), Began: w.Now().UTC(), Phase: phasePeople}
+		f.Run = job.Run{
+			ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), Began: w.Now().UTC(), FirstChange: f.LastChange, Person: j.Person,
+		}
 		f.Slice, f.Attempt = j.Slice, 0
+		f.Scope.Problem = nil
+		f.Verdict = job.Verdicts{}
 		if j.Trigger.Decides() {
-			f.Run.Phase, f.Run.Plan = phaseDecide, f.Plan
-		} else {
+			f.Run.Plan = f.Plan
+		}
+		if w.syncs() {
 			w.begin()
 		}
+		w.advance()
 	}
 	f.Run.State = job.Running
 	f.Run.NextTry = time.Time{}
@@ -209,44 +345,56 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 	return w.commit(ctx, directory.Batch{})
 }
 
-// begin chooses between the delta link and a full enumeration.
+// begin chooses between the delta links and full enumerations.
 func (w *worker) begin() {
 	f := &w.fence
-	hash := scopeHash(w.Select)
-	switch {
-	case f.People.Delta == "" && f.People.Next == "":
+	hash := scopeHash(w.properties())
+	wider := w.rescope()
+	switch c := &f.People; {
+	case c.Delta == "" && c.Next == "":
 		w.enumerate("first run", hash)
-	case f.People.Enum != "" && f.People.Hash == hash: // left over from a run that failed
+	case c.Enum != "" && c.Hash == hash: // left over from a run that failed
 		w.enumerate("an earlier full run did not finish", hash)
-	case f.People.Hash != hash:
+	case c.Hash != hash:
 		w.enumerate("properties changed", hash)
-	case w.Now().Sub(f.People.DeltaAt) > maxDeltaAge:
+	case wider:
+		w.enumerate("the settings have become wider", hash)
+	case w.Now().Sub(c.DeltaAt) > maxDeltaAge:
 		w.enumerate("delta link too old", hash)
+	case w.FullEvery > 0 && w.Now().Sub(c.FullAt) > w.FullEvery:
+		w.enumerate("a full run is due", hash)
 	}
+	w.beginGroups()
 }
 
 // maxDeltaAge is a day less than Graph keeps a delta token of directory
 // objects. Source: Microsoft Graph documentation, "Delta query overview".
 const maxDeltaAge = 6 * 24 * time.Hour
 
-// enumerate starts a full enumeration in the fence; the next commit makes it so.
+// enumerate starts a full enumeration of people in the fence; the next commit
+// makes it so.
 func (w *worker) enumerate(why, hash string) {
 	f := &w.fence
 	f.Run.Full, f.Run.Why = true, why
+	f.Untidy = true
+	f.Scope.Rejudge = false // everybody comes by anyway
 	f.People = job.Cursor{
-		Hash:  hash,
-		Enum:  enumID(f.Seq),
-		Fresh: f.Stored == 0,
+		Hash:   hash,
+		Enum:   w.enumID("u"),
+		Fresh:  f.Stored == 0,
+		FullAt: f.People.FullAt,
 	}
 }
 
 // commit writes the batch with the fence, stamped with the time.
 func (w *worker) commit(ctx context.Context, b directory.Batch) error {
+	w.takeMeter()
 	w.fence.Touched = w.Now().UTC()
-	f, err := w.State.Commit(ctx, w.conn.ID, w.fence, b)
+	f, err := w.Store.Commit(ctx, w.part, w.fence, b)
 	if err != nil {
 		return err
 	}
-	w.fence = f
+	w.fence, w.last = f, f
+	w.moves.add(b.Changes)
 	return nil
 }

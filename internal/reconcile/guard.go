@@ -18,77 +18,133 @@ func (w *worker) guard() connection.Guard {
 	return w.Guard
 }
 
-// judge decides at the run's end whether the removals that wait may be done
-// without a human. What a plan already holds counts too, so that a disaster in
-// two halves is held like a whole one.
-func (w *worker) judge(ctx context.Context) error {
-	f := &w.fence
-	waiting := f.Pending + f.Held
-	guard := w.guard()
-	switch {
-	case !guard.Holds(waiting, f.Active):
-		f.Run.Phase = phaseSettle
-		return nil // the next commit tells
-	case f.Plan != nil:
-		// A plan never grows. These wait for the run after its decision.
-		w.finish(f)
+// limit is the most removals of a kind that go without a human.
+func limit(g connection.Guard, k directory.Kind) int {
+	switch k {
+	case directory.Teams:
+		return g.MaxTeams
+	case directory.Memberships:
+		return g.MaxMemberships
 	default:
-		w.log.WarnContext(ctx, "removals held", "objects", waiting, "active", f.Active, "maxCount", guard.MaxCount, "maxPercent", guard.MaxPercent)
-		f.Run.Phase = phaseHold
+		return g.MaxCount
 	}
-	return w.commit(ctx, directory.Batch{})
 }
+
+// judgeDue: some removal waits, or a run that failed left a plan half made.
+func (w *worker) judgeDue() bool {
+	t := w.fence.Run.Trigger
+	if t.Decides() || t == job.Erase {
+		return false
+	}
+	return w.fence.Waiting() || w.fence.Holding() && w.fence.Plan == nil
+}
+
+// judge decides at the run's end whether the removals that wait may be done
+// without a human, each kind for itself. What a plan already holds counts too,
+// so that a disaster in two halves is held like a whole one.
+func (w *worker) judge(context.Context) error {
+	f := &w.fence
+	guard := w.guard()
+	first := w.conn.LastSuccess.IsZero() // nobody relies on anything yet
+	f.Verdict = job.Verdicts{}
+	for _, k := range kinds {
+		t, v := f.Counted(k), f.Verdict.Of(k)
+		waiting := t.Pending + t.Held
+		holds := guard.Holds(waiting, t.Active, limit(guard, k))
+		switch {
+		case waiting == 0:
+		case f.Scope.Problem != nil:
+			*v = job.Wait
+		case t.Held > 0 && f.Plan == nil:
+			*v = job.Hold
+		case t.Pending == 0:
+		case holds && !first && w.conn.Override != nil:
+			f.Run.Override = true
+			w.log.WarnContext(w.background(), "removals pass the guard by an operator's leave", "kind", string(k), "objects", waiting)
+			*v = job.Settle
+		case !holds || first:
+			*v = job.Settle
+		case f.Plan != nil:
+			*v = job.Wait // a plan never grows: these wait for the run after its decision
+		default:
+			w.log.WarnContext(w.background(), "removals held", "kind", string(k), "objects", waiting, "active", t.Active, "maxCount", limit(guard, k), "maxPercent", guard.MaxPercent)
+			*v = job.Hold
+		}
+	}
+	w.advance()
+	return nil // the next commit tells
+}
+
+// background is for a log line where no context is at hand.
+func (w *worker) background() context.Context { return context.Background() }
 
 // hold moves the removals that wait into a plan, and makes it immutable by its
 // hash.
 func (w *worker) hold(ctx context.Context) error {
-	for {
-		moved, err := w.each(ctx, w.pendingPage, toHeld, nil)
-		if err != nil {
+	toHeld := func(context.Context, []string) (func(string) edit, error) {
+		return func(string) edit { return func(l *directory.Life) { l.Held = true } }, nil
+	}
+	for _, k := range kinds {
+		if *w.fence.Verdict.Of(k) != job.Hold {
+			continue
+		}
+		list, _ := lists(k)
+		if err := w.throughout(ctx, k, list, marks{directory.MarkPending, directory.MarkHeld}, toHeld, func() {}); err != nil {
 			return err
 		}
-		if moved == 0 {
-			break
-		}
-		if w.Now().After(w.until) {
-			return errBudget
-		}
 	}
-	sum, n, err := w.planHash(ctx)
+	f := &w.fence
+	sum, err := w.planHash(ctx)
 	if err != nil {
 		return err
 	}
-	f := &w.fence
-	if n > 0 {
-		f.Plan = &job.Plan{Hash: sum, Run: f.Run.ID, At: w.Now().UTC(), Count: n, Active: f.Active}
+	if f.Holding() {
+		f.Plan = &job.Plan{
+			Hash: sum, Run: f.Run.ID, At: w.Now().UTC(), Count: f.Tally.Held, Active: f.Tally.Active,
+			Teams: f.Teams.Held, Memberships: f.Memberships.Held,
+		}
 	}
-	w.finish(f)
+	f.Verdict = job.Verdicts{}
+	w.advance()
 	return w.commit(ctx, directory.Batch{})
 }
 
-func toHeld(context.Context, []string) (edit, error) {
-	return func(r *directory.Record) { r.Held = true }, nil
-}
-
-// planHash is of the held people's IDs in order, and of the run, so that no
-// two plans have the same.
-func (w *worker) planHash(ctx context.Context) (sum string, n int, err error) {
+// planHash is of the held removals in order, and of the run, so that no two
+// plans have the same.
+func (w *worker) planHash(ctx context.Context) (string, error) {
 	h := sha256.New()
 	_, _ = h.Write([]byte(w.fence.Run.ID)) // never fails
-	for after := ""; ; {
-		ids, err := w.People.Held(ctx, w.conn.ID, after, maxConfirm)
-		if err != nil {
-			return "", 0, err
+	for _, k := range kinds {
+		_, list := lists(k)
+		for after := ""; ; {
+			ids, err := w.Store.Listed(ctx, w.part, list, after, maxConfirm)
+			if err != nil {
+				return "", err
+			}
+			for _, id := range ids {
+				_, _ = h.Write([]byte("\n" + id))
+				if k != directory.Memberships {
+					continue
+				}
+				rows, err := w.Store.Rosters(ctx, w.part, id)
+				if err != nil {
+					return "", err
+				}
+				for _, r := range rows {
+					for _, m := range r.Members {
+						if m.Marks == directory.MarkHeld {
+							_, _ = h.Write(m.Key[:])
+						}
+					}
+				}
+			}
+			if len(ids) < maxConfirm {
+				break
+			}
+			after = ids[len(ids)-1]
 		}
-		for _, id := range ids {
-			_, _ = h.Write([]byte("\n" + id))
-		}
-		n += len(ids)
-		if len(ids) < maxConfirm {
-			return hex.EncodeToString(h.Sum(nil)[:16]), n, nil
-		}
-		after = ids[len(ids)-1]
 	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
 // refuse ends a decision on a plan that does not wait: it is unknown, or
@@ -104,34 +160,64 @@ func (w *worker) refuse(ctx context.Context, j job.Job) error {
 	})
 }
 
-// decide archives the people of the held plan who have not returned, or keeps
-// them. A plan may have waited for days, so that whoever is to be archived is
-// asked for once more: some may be back, and no sync has seen it yet.
+// decide does with the held plan what a human has decided: it archives those
+// who have not returned, or keeps them. A plan may have waited for days, so
+// that whoever is to be archived is asked for once more: some may be back, and
+// no sync has seen it yet.
 func (w *worker) decide(ctx context.Context) error {
-	if w.fence.Run.Trigger == job.Reject {
-		return w.throughout(ctx, w.heldPage, func(context.Context, []string) (edit, error) {
-			return func(r *directory.Record) { r.Pending, r.Held, r.Kept = "", false, true }, nil
-		})
+	reject := w.fence.Run.Trigger == job.Reject
+	to := marks{directory.MarkHeld, 0}
+	if reject {
+		to.to = directory.MarkKept
+	}
+	for i, k := range kinds {
+		_, list := lists(k)
+		how := func(ctx context.Context, ids []string) (func(string) edit, error) {
+			if reject {
+				return func(string) edit {
+					return func(l *directory.Life) { l.Pending, l.Held, l.Kept = "", false, true }
+				}, nil
+			}
+			return w.stillGone(ctx, k, ids)
+		}
+		end := func() {}
+		if i == len(kinds)-1 {
+			end = w.advance
+		}
+		if err := w.throughout(ctx, k, list, to, how, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stillGone archives those of the IDs who are gone, or out of scope, by what
+// Microsoft says now, and takes the others off the plan: the next sync brings
+// them up to date.
+func (w *worker) stillGone(ctx context.Context, k directory.Kind, ids []string) (func(string) edit, error) {
+	found, err := w.Graph.Existing(ctx, w.conn.Tenant, k, ids)
+	if err != nil {
+		return nil, err
+	}
+	exists := make(map[string]bool, len(found))
+	for _, id := range found {
+		exists[id] = true
+	}
+	left := make(map[string]bool)
+	if k == directory.People && w.fence.Scope.Grouped {
+		if left, err = w.confirmLeft(ctx, found); err != nil {
+			return nil, err
+		}
 	}
 	gone := archive(w.Now().UTC())
-	return w.throughout(ctx, w.heldPage, func(ctx context.Context, ids []string) (edit, error) {
-		back := make(map[string]bool)
-		if len(ids) > 0 {
-			w.fence.Run.GraphCalls++
-			found, err := w.Graph.Existing(ctx, w.conn.Tenant, ids)
-			if err != nil {
-				return nil, err
-			}
-			for _, id := range found {
-				back[id] = true
-			}
-		}
-		return func(r *directory.Record) {
-			if back[r.ID] { // the next sync brings them up to date
-				r.Pending, r.Held = "", false
+	return func(id string) edit {
+		return func(l *directory.Life) {
+			// Who was left out by the settings is in the tenant all the time.
+			if exists[id] && !left[id] && (l.Pending != directory.OutOfScope || k == directory.People && w.fence.Scope.Grouped) {
+				l.Pending, l.Held = "", false
 				return
 			}
-			gone(r)
-		}, nil
-	})
+			gone(l)
+		}
+	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/connection"
+	"rollcall/internal/directory"
 	"rollcall/internal/job"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -76,7 +77,7 @@ func TestGuardLimits(t *testing.T) {
 		{connection.Guard{MaxCount: 7}, 7, 7, false},
 		{connection.Guard{}, 1000, 1000, false},
 	} {
-		if got := tt.guard.Holds(tt.removals, tt.active); got != tt.held {
+		if got := tt.guard.Holds(tt.removals, tt.active, tt.guard.MaxCount); got != tt.held {
 			t.Errorf("%+v: %d of %d held: %v", tt.guard, tt.removals, tt.active, got)
 		}
 	}
@@ -329,7 +330,7 @@ func TestKilledWhileHolding(t *testing.T) {
 		w.succeed()
 		gone := w.leaves(105) // more than one transaction holds
 		holding := w.killed(n, job.Schedule, "")
-		held, err := w.store.Held(w.ctx, w.conn, "", 1000)
+		held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)
 		w.ok(err)
 		f := w.fence()
 		if f.Run.State != job.Held || f.Plan == nil || f.Plan.Count != 105 || f.Held != 105 || len(held) != 105 || w.present(gone) != 105 {

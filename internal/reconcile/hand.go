@@ -27,19 +27,20 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	defer cancel()
 	// What the failed step changed in the fence and did not commit is dropped
 	// with it, except for what it cost.
+	w.takeMeter()
 	spent := w.fence.Run.Counters
-	f, err := w.State.Fence(ctx, w.conn.ID)
+	f, err := w.Store.Fence(ctx, w.part)
 	if err != nil {
 		return stuck(err, cause)
 	}
 	if f.Epoch != w.fence.Epoch {
 		return nil
 	}
-	w.fence = f
+	w.fence, w.last = f, f
 	if !f.Open() { // the last commit took effect after all, and ended the run
 		return w.project(ctx)
 	}
-	w.fence.Run.GraphCalls, w.fence.Run.Throttles, w.fence.Run.Retries = spent.GraphCalls, spent.Throttles, spent.Retries
+	w.fence.Run.GraphCalls, w.fence.Run.Units = spent.GraphCalls, spent.Units
 
 	e := fault.Of(cause)
 	now := w.Now().UTC()
@@ -92,7 +93,7 @@ func stuck(err, cause error) error {
 func (w *worker) resend(ctx context.Context) error {
 	f := &w.fence
 	return w.Queue.Send(ctx, job.Job{
-		Kind: job.Sync, Connection: w.conn.ID, Run: f.Run.ID, Slice: f.Slice, Trigger: f.Run.Trigger,
+		Kind: job.Sync, Connection: w.conn.ID, Run: f.Run.ID, Slice: f.Slice, Trigger: f.Run.Trigger, Person: f.Run.Person,
 	}, f.Run.NextTry)
 }
 
@@ -148,76 +149,21 @@ func (w *worker) merge(ctx context.Context, j job.Job) error {
 		ID: j.Run, Trigger: j.Trigger, State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
 		LastChange: w.fence.LastChange,
 	})
-	// A decision reads nothing of Microsoft, so it makes up for no sync.
-	if err != nil || j.Trigger != job.Manual && !w.fence.Run.Trigger.Decides() {
+	// What does one thing that somebody asked for makes up for no sync.
+	if err != nil || j.Trigger != job.Manual && !w.fence.Run.Trigger.Asked() {
 		return err
 	}
 	if err := w.update(ctx, func(c *connection.Connection) error { c.Again = into; return nil }); err != nil {
 		return err
 	}
 	// That run may have ended before it could see the wish.
-	if w.fence, err = w.State.Fence(ctx, w.conn.ID); err != nil {
+	if w.fence, err = w.Store.Fence(ctx, w.part); err != nil {
 		return err
 	}
 	if w.fence.Run.ID == into && !w.fence.Open() {
 		return w.project(ctx)
 	}
 	return nil
-}
-
-// project writes what the fence says of the run that ended to where people
-// look: its record and the connection. It may be done any number of times.
-func (w *worker) project(ctx context.Context) error {
-	r := w.fence.Run
-	if w.conn.LastRun == r.ID && w.conn.Again != r.ID {
-		return nil
-	}
-	if err := w.Connections.PutRun(ctx, w.conn.ID, r); err != nil {
-		return err
-	}
-	return w.update(ctx, func(c *connection.Connection) error {
-		if c.Again == r.ID {
-			next := job.Job{Kind: job.Sync, Connection: c.ID, Run: job.RunID(r.Ended, c.ID, r.ID), Trigger: job.Again}
-			if err := w.Queue.Send(ctx, next, time.Time{}); err != nil {
-				return err
-			}
-			c.Again = ""
-		}
-		if c.LastRun == r.ID {
-			return nil
-		}
-		c.LastRun = r.ID
-		status := connection.OK
-		switch r.State {
-		case job.RunFailed:
-			status = connection.Failed
-			c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended}
-		case job.Held:
-			status = connection.Held
-			if !r.Trigger.Decides() {
-				c.LastSuccess = r.Ended
-			}
-			c.Problem = &connection.Problem{
-				Code:    "removals_held",
-				Message: fmt.Sprintf("%d of %d people would be archived at once. Nobody was; nobody else is until it is decided, and everything but removals is written.", r.Plan.Count, r.Plan.Active),
-				Remedy:  "Ask the customer whether these people have left, then approve or reject the plan of run " + r.Plan.Run + ".",
-				At:      r.Ended,
-			}
-		default:
-			if !r.Trigger.Decides() {
-				c.Problem, c.LastSuccess = nil, r.Ended
-				break
-			}
-			if c.Status != connection.Held {
-				return nil // what else is wrong, a decision does not mend
-			}
-			c.Problem = nil
-		}
-		if err := c.Move(status); err != nil {
-			w.log.WarnContext(ctx, "status left as it is", "err", err)
-		}
-		return nil
-	})
 }
 
 // maxUpdates is how often an update meets another's before it gives up; each

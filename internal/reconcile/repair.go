@@ -20,8 +20,8 @@ const stuckAfter = 30 * time.Minute
 // message was lost. It writes nothing if all is well.
 func (e *Engine) Repair(ctx context.Context, c connection.Connection, now time.Time) (err error) {
 	defer fault.Wrap(&err, "reconcile: repair of %s", c.ID)
-	w := &worker{Engine: e, conn: c, log: e.Log.With("connection", c.ID)}
-	if w.fence, err = e.State.Fence(ctx, c.ID); err != nil {
+	w := e.worker(c)
+	if w.fence, err = e.Store.Fence(ctx, c.ID); err != nil {
 		return err
 	}
 	f := &w.fence

@@ -2,8 +2,9 @@ package reconcile
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -12,49 +13,35 @@ import (
 	"rollcall/internal/job"
 )
 
-// The phases of a run, in order.
-const (
-	phasePeople = "people"
-	phaseSweep  = "sweep"  // who was not in a full enumeration?
-	phaseTidy   = "tidy"   // drop the IDs seen
-	phaseJudge  = "judge"  // may those whose removal waits go without a human?
-	phaseHold   = "hold"   // make them a plan that waits for one
-	phaseSettle = "settle" // archive them
-	phaseDecide = "decide" // do with a held plan what a human has decided
-	phaseDone   = "done"
-)
-
-// errBudget ends a slice that has used its time; the run goes on at once in
-// the next one.
-var errBudget = errors.New("slice budget used")
-
 // scopeHash binds a delta link to what was asked with it.
-func scopeHash(sel string) string { return strconv.FormatUint(xxhash.Sum64String(sel), 16) }
+func scopeHash(properties []string) string {
+	return strconv.FormatUint(xxhash.Sum64String("id,"+strings.Join(properties, ",")), 16)
+}
 
-// enumID names an enumeration: commits never repeat a number.
-func enumID(seq int64) string { return strconv.FormatInt(seq, 36) }
+// enumID names an enumeration of one kind: commits never repeat a number. What
+// a preview has enumerated lies over what the directory has.
+func (w *worker) enumID(kind string) string {
+	if w.previewing() {
+		kind = "p" + kind
+	}
+	return kind + strconv.FormatInt(w.fence.Seq, 36)
+}
 
-// work does the phases that are left.
-func (w *worker) work(ctx context.Context) error {
-	steps := map[string]func(context.Context) error{
-		phasePeople: w.people,
-		phaseSweep:  w.sweep,
-		phaseTidy:   w.tidy,
-		phaseJudge:  w.judge,
-		phaseHold:   w.hold,
-		phaseSettle: w.settle,
-		phaseDecide: w.decide,
-	}
-	for w.fence.Run.Phase != phaseDone {
-		step, ok := steps[w.fence.Run.Phase]
-		if !ok {
-			return fault.New(fault.Invalid, "unknown phase %q", w.fence.Run.Phase)
+// properties are those that the settings want of people, by their names in
+// Graph.
+func (w *worker) properties() []string {
+	return slices.DeleteFunc(directory.Properties(), func(name string) bool {
+		switch name {
+		case "jobTitle":
+			return !w.chosen.Positions
+		case "manager":
+			return !w.chosen.ReportingLines
+		case "assignedLicenses":
+			return !w.chosen.Licenses
+		default:
+			return false
 		}
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 // fetched is a page, or the reason that there is none.
@@ -68,11 +55,11 @@ type fetched struct {
 // until the round's last page, an error or the end of ctx.
 func (w *worker) fetch(ctx context.Context, link string) <-chan fetched {
 	ch := make(chan fetched)
-	tenant := w.conn.Tenant
+	tenant, properties := w.conn.Tenant, w.properties()
 	go func() {
 		defer close(ch)
 		for {
-			p, err := w.Graph.People(ctx, tenant, link)
+			p, err := w.Graph.People(ctx, tenant, link, properties)
 			select {
 			case ch <- fetched{link, p, err}:
 			case <-ctx.Done():
@@ -95,6 +82,9 @@ const maxUncommitted = 16
 // fetched ahead while earlier ones are compared and written.
 func (w *worker) people(ctx context.Context) error {
 	cur := &w.fence.People
+	if cur.Enum != "" && cur.Next == "" {
+		w.full(w.fence.Run.Why)
+	}
 	link := cur.Next
 	if link == "" && cur.Enum == "" {
 		link = cur.Delta
@@ -104,7 +94,6 @@ func (w *worker) people(ctx context.Context) error {
 	b := newBatcher(w)
 	pages := 0
 	for got := range w.fetch(ctx, link) {
-		w.fence.Run.GraphCalls += got.page.Calls
 		if got.err != nil {
 			// What came before the failure is kept, down to the place: a page
 			// that always fails must not have the others fetched again.
@@ -128,7 +117,7 @@ func (w *worker) people(ctx context.Context) error {
 			return b.commit(ctx, func(f *job.Fence) { w.listed(f, got.page.Delta) })
 		}
 		pages++
-		spent := w.Now().After(w.until)
+		spent := w.spent()
 		if spent || pages%maxUncommitted == 0 {
 			if err := b.commit(ctx, nil); err != nil {
 				return err
@@ -141,46 +130,14 @@ func (w *worker) people(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// listed ends a round at its delta link: the run goes on to what is left to
-// do, or is over.
+// listed ends a round at its delta link.
 func (w *worker) listed(f *job.Fence, delta string) {
-	full := f.People.Enum != "" && !f.People.Fresh
 	f.People.Next, f.People.Delta, f.People.DeltaAt = "", delta, w.Now().UTC()
-	if full {
-		f.Run.Phase = phaseSweep
-		return
+	if f.People.Fresh { // nobody can be missing
+		f.People.FullAt = f.People.DeltaAt
+		f.People.Enum, f.People.Fresh = "", false
 	}
-	f.People.Enum, f.People.Fresh = "", false
-	w.settleOrEnd(f)
-}
-
-// settleOrEnd goes on to the removals that wait, if any do.
-func (w *worker) settleOrEnd(f *job.Fence) {
-	switch {
-	case f.Held > 0 && f.Plan == nil: // a run that failed on the way to its plan
-		f.Run.Phase = phaseHold
-	case f.Pending > 0 && !w.conn.LastSuccess.IsZero():
-		f.Run.Phase = phaseJudge
-	case f.Pending > 0: // the first run: nobody relies on anything yet
-		f.Run.Phase = phaseSettle
-	default:
-		w.finish(f)
-	}
-}
-
-// finish ends the run in the fence: held while a plan waits for a human. A
-// plan whose people have all returned has settled itself.
-func (w *worker) finish(f *job.Fence) {
-	if f.Held == 0 {
-		f.Plan = nil
-	}
-	f.Run.Phase = phaseDone
-	f.Run.Error, f.Run.Code, f.Run.Remedy = "", "", ""
-	state := job.Succeeded
-	if f.Plan != nil {
-		state, f.Run.Plan = job.Held, f.Plan
-	}
-	f.End(state, w.Now().UTC())
+	w.advance()
 }
 
 // restart begins a full enumeration after Graph has forgotten a link. The
@@ -197,7 +154,7 @@ func (w *worker) restart(ctx context.Context, got fetched) error {
 		why = "Microsoft no longer knew the page link"
 	}
 	w.log.InfoContext(ctx, "full enumeration begins", "why", why)
-	w.enumerate(why, scopeHash(w.Select))
+	w.enumerate(why, scopeHash(w.properties()))
 	if err := w.commit(ctx, directory.Batch{}); err != nil {
 		return err
 	}

@@ -9,178 +9,164 @@ import (
 	"rollcall/internal/job"
 )
 
-const (
-	// maxConfirm is how many IDs one call confirms.
-	maxConfirm = 1000
-	// maxSettle is how many waiting removals are read at a time.
-	maxSettle = directory.MaxRows
-)
+// maxSettle is how many waiting removals are read at a time.
+const maxSettle = directory.MaxRows
 
-// sweep looks for stored people who were not in a complete enumeration. None
-// of them is taken for gone before Graph says, asked for that very ID, that
-// it holds no such user.
-func (w *worker) sweep(ctx context.Context) error {
-	seen, err := w.People.Seen(ctx, w.conn.ID, w.fence.People.Enum)
-	if err != nil {
-		return err
-	}
-	b := newBatcher(w)
-	after := w.fence.People.Swept // where an earlier slice stopped
-	for {
-		page, next, err := w.People.People(ctx, w.conn.ID, after, maxConfirm)
-		if err != nil {
-			return err
-		}
-		var missing []directory.Record
-		for _, r := range page {
-			k, ok := directory.Key(r.ID)
-			if _, found := seen[k]; ok && !found && r.Active() && r.Pending == "" && !r.Kept {
-				missing = append(missing, r)
-			}
-		}
-		if err := w.confirm(ctx, b, missing); err != nil {
-			return err
-		}
-		if next == "" {
-			break
-		}
-		if w.Now().After(w.until) {
-			if err := b.commit(ctx, func(f *job.Fence) { f.People.Swept = next }); err != nil {
-				return err
-			}
-			return errBudget
-		}
-		after = next
-	}
-	return b.commit(ctx, func(f *job.Fence) {
-		f.People.Swept, f.People.Enum, f.People.Fresh = "", "", false
-		f.Run.Phase = phaseTidy
-	})
-}
+// kinds are those whose removals wait, in the order in which they are done.
+var kinds = []directory.Kind{directory.People, directory.Teams, directory.Memberships}
 
-// confirm marks those of the missing as pending whom Graph does not hold.
-func (w *worker) confirm(ctx context.Context, b *batcher, missing []directory.Record) error {
-	if len(missing) == 0 {
-		return nil
-	}
-	ids := make([]string, len(missing))
-	for i, r := range missing {
-		ids[i] = r.ID
-	}
-	w.fence.Run.GraphCalls++
-	found, err := w.Graph.Existing(ctx, w.conn.Tenant, ids)
-	if err != nil {
-		return err
-	}
-	exists := make(map[string]bool, len(found))
-	for _, id := range found {
-		exists[id] = true
-	}
-	w.log.InfoContext(ctx, "people not in the enumeration", "objects", len(missing), "exist", len(found))
-	for _, r := range missing {
-		if exists[r.ID] {
-			continue
-		}
-		f := &folded{entry: entry{prior: &r, next: r}}
-		f.next.Pending = directory.Missing
-		if err := b.add(ctx, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tidy drops the IDs seen, of this enumeration and of any that did not finish.
-func (w *worker) tidy(ctx context.Context) error {
-	for {
-		rows, err := w.State.SeenRows(ctx, w.conn.ID, directory.MaxRows)
-		if err != nil {
-			return err
-		}
-		last := len(rows) < directory.MaxRows
-		if last {
-			w.settleOrEnd(&w.fence)
-		}
-		if err := w.commit(ctx, directory.Batch{DropSeen: rows}); err != nil {
-			return err
-		}
-		if last {
-			return nil
-		}
+// lists are where the removals of a kind wait: for the end of the run, and for
+// a human.
+func lists(k directory.Kind) (pending, held directory.List) {
+	switch k {
+	case directory.Teams:
+		return directory.PendingTeams, directory.HeldTeams
+	case directory.Memberships:
+		return directory.PendingMemberships, directory.HeldMemberships
+	default:
+		return directory.PendingPeople, directory.HeldPeople
 	}
 }
 
-// settle archives the people whose removal waits.
-func (w *worker) settle(ctx context.Context) error {
-	change := archive(w.Now().UTC())
-	return w.throughout(ctx, w.pendingPage, func(context.Context, []string) (edit, error) { return change, nil })
-}
-
-// edit changes a record.
-type edit func(*directory.Record)
-
-// editing says how to change the records of one page of IDs.
-type editing func(ctx context.Context, ids []string) (edit, error)
+// edit changes what is stored of a person or team beside what Microsoft says.
+type edit func(*directory.Life)
 
 // archive is the change of a record whose removal takes effect.
 func archive(now time.Time) edit {
-	return func(r *directory.Record) {
-		r.Archived, r.Reason, r.Pending, r.Held = now, r.Pending, "", false
+	return func(l *directory.Life) {
+		l.Archived, l.Reason, l.Pending, l.Held = now, l.Pending, "", false
 	}
 }
 
-// throughout changes the records of all listed removals, page by page, and
-// ends the run with the last.
-func (w *worker) throughout(ctx context.Context, page func(context.Context) ([]string, error), how editing) error {
-	for w.fence.Run.Phase != phaseDone {
-		if _, err := w.each(ctx, page, how, w.finish); err != nil {
-			return err
+// settle does the removals that may go without a human.
+func (w *worker) settle(ctx context.Context) error {
+	gone := archive(w.Now().UTC())
+	how := func(context.Context, []string) (func(string) edit, error) {
+		return func(string) edit { return gone }, nil
+	}
+	for _, k := range kinds {
+		if *w.fence.Verdict.Of(k) != job.Settle {
+			continue
 		}
-		if w.fence.Run.Phase != phaseDone && w.Now().After(w.until) {
-			return errBudget
+		list, _ := lists(k)
+		err := w.throughout(ctx, k, list, marks{directory.MarkPending, 0}, how, func() {
+			if *w.fence.Verdict.Of(k) = ""; !w.fence.Verdict.Any(job.Settle) {
+				w.advance()
+			}
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// each changes the records of one page of listed removals, which takes them
-// off that list, and commits; the last page together with last, if there is
-// one. It returns how many were on the page.
-func (w *worker) each(ctx context.Context, page func(context.Context) ([]string, error), how editing, last func(*job.Fence)) (int, error) {
-	ids, err := page(ctx)
-	if err != nil {
-		return 0, err
+// marks says what becomes of memberships that bear one mark: they get another,
+// or end with 0.
+type marks struct{ from, to directory.Marks }
+
+// judging says how to change each record of one page of IDs.
+type judging func(ctx context.Context, ids []string) (func(id string) edit, error)
+
+// throughout changes everything of a kind that is on a list, page by page,
+// which takes it off that list; then is done to the fence with the last page.
+func (w *worker) throughout(ctx context.Context, k directory.Kind, list directory.List, m marks, how judging, then func()) error {
+	for {
+		ids, err := w.Store.Listed(ctx, w.part, list, "", maxSettle)
+		if err != nil {
+			return err
+		}
+		last := len(ids) < maxSettle
+		end := func() {}
+		if last {
+			end = then
+		}
+		switch {
+		case len(ids) == 0:
+			end() // the next commit tells
+		case k == directory.Memberships:
+			err = w.eachRoster(ctx, ids, list, m, end)
+		case k == directory.Teams:
+			err = w.eachTeam(ctx, ids, how, end)
+		default:
+			err = w.eachPerson(ctx, ids, how, end)
+		}
+		if err != nil || last {
+			return err
+		}
+		if w.spent() {
+			return errBudget
+		}
 	}
-	stored, err := w.People.Records(ctx, w.conn.ID, ids)
+}
+
+func (w *worker) eachPerson(ctx context.Context, ids []string, how judging, end func()) error {
+	stored, err := w.Store.Records(ctx, w.part, ids)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	change, err := how(ctx, ids)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	b := newBatcher(w)
 	for _, id := range ids {
 		r, ok := stored[id]
 		if !ok || r.Pending == "" { // the two rows are written together
-			return 0, fault.New(fault.Invalid, "a removal of %s is listed, and the record knows of none", id)
+			return fault.New(fault.Invalid, "a removal of %s is listed, and the record knows of none", id)
 		}
 		f := &folded{entry: entry{prior: &r, next: r}}
-		change(&f.next)
+		change(id)(&f.next.Life)
 		if err := b.add(ctx, f); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if len(ids) < maxSettle && last != nil {
-		return len(ids), b.commit(ctx, last)
+	return b.commit(ctx, func(*job.Fence) { end() })
+}
+
+func (w *worker) eachTeam(ctx context.Context, ids []string, how judging, end func()) error {
+	stored, err := w.Store.TeamRecords(ctx, w.part, ids)
+	if err != nil {
+		return err
 	}
-	return len(ids), b.flush(ctx)
+	change, err := how(ctx, ids)
+	if err != nil {
+		return err
+	}
+	b := newTeamBatch(w)
+	for _, id := range ids {
+		r, ok := stored[id]
+		if !ok || r.Pending == "" {
+			return fault.New(fault.Invalid, "a removal of team %s is listed, and the record knows of none", id)
+		}
+		e := b.put(&r)
+		change(id)(&e.next.Life)
+		b.touch(e)
+		if err := b.room(ctx); err != nil {
+			return err
+		}
+	}
+	return b.commit(ctx, end)
 }
 
-func (w *worker) pendingPage(ctx context.Context) ([]string, error) {
-	return w.People.Pending(ctx, w.conn.ID, maxSettle)
-}
-
-func (w *worker) heldPage(ctx context.Context) ([]string, error) {
-	return w.People.Held(ctx, w.conn.ID, "", maxSettle)
+func (w *worker) eachRoster(ctx context.Context, teams []string, list directory.List, m marks, end func()) error {
+	b := newTeamBatch(w)
+	for _, id := range teams {
+		e, err := b.entry(ctx, id)
+		if err != nil {
+			return err
+		}
+		if e.next.ID == "" {
+			return fault.New(fault.Invalid, "memberships of team %s wait, and there is no such team", id)
+		}
+		if err := b.load(ctx, e); err != nil {
+			return err
+		}
+		b.settleMarks(e, m.from, m.to)
+		e.settled = append(e.settled, list)
+		if err := b.room(ctx); err != nil {
+			return err
+		}
+	}
+	return b.commit(ctx, end)
 }

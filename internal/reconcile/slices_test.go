@@ -72,7 +72,7 @@ func TestSweepInSlices(t *testing.T) {
 		}
 		m["value"] = kept
 	}})
-	silent.People, silent.Budget = narrow{w.store}, -1
+	silent.Store, silent.Budget = narrow{w.store}, -1
 	id := w.send(job.Schedule)
 	w.quiet(silent.Sync)
 	if r := w.record(id); r.State != job.Succeeded || r.Archived != len(left) || r.Slices < 7 {

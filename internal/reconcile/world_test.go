@@ -103,10 +103,26 @@ func (l *line) world(t *testing.T, b tb, people int) *world {
 		queue: l.queue, bus: l.bus, rx: l.rx, tx: l.tx, conn: connection.NewID(), ever: map[string]bool{},
 	}
 	w.engine = w.newEngine(t, wires.Transport)
+	settings := peopleOnly
 	w.ok(w.store.CreateConnection(w.ctx, connection.Connection{
 		ID: w.conn, Company: "c", Name: "C", Tenant: w.tenant.ID, Status: connection.Connected, NextDue: w.clock.Now(), CreatedAt: w.clock.Now(),
+		Settings: &settings,
 	}))
 	return w
+}
+
+// peopleOnly asks Graph for people alone, with all their properties.
+var peopleOnly = connection.Settings{Positions: true, ReportingLines: true, Licenses: true, Guests: true, Disabled: true}
+
+// choose changes the connection's settings.
+func (w *world) choose(change func(s *connection.Settings)) {
+	w.Helper()
+	c := w.connection()
+	s := c.Chosen()
+	change(&s)
+	c.Settings = &s
+	_, err := w.store.UpdateConnection(w.ctx, c)
+	w.ok(err)
 }
 
 func newWorld(t *testing.T, people int) *world {
@@ -120,8 +136,8 @@ func (w *world) newEngine(t *testing.T, rt http.RoundTripper) *reconcile.Engine 
 	g, err := graph.New(wires.Microsoft.GraphURL(), w.creds, rt)
 	w.ok(err)
 	return &reconcile.Engine{
-		Graph: g, State: w.store, People: w.store, Connections: w.store, Queue: w.queue, Now: w.clock.Now, Log: wiretest.Silent(),
-		Select: graph.Select(), Budget: time.Hour, MinDelay: 15 * time.Second, MaxDelay: 15 * time.Minute, MaxAge: 24 * time.Hour,
+		Graph: g, Store: w.store, Connections: w.store, Queue: w.queue, Now: w.clock.Now, Log: wiretest.Silent(),
+		Budget: time.Hour, MinDelay: 15 * time.Second, MaxDelay: 15 * time.Minute, MaxAge: 24 * time.Hour,
 	}
 }
 
@@ -309,14 +325,15 @@ func (w *world) sound() map[string]sandbox.Person {
 		}
 	}
 	feed := w.feed()
-	replayed, err := sandbox.Replay(feed)
+	state, err := sandbox.ReplayAll(feed)
 	w.ok(err)
-	if !reflect.DeepEqual(replayed, stored) {
+	if !reflect.DeepEqual(state.People, stored) {
 		w.Errorf("the feed replays to another state than is stored")
 	}
-	pending, err := w.store.Pending(w.ctx, w.conn, 1000)
+	w.soundWhole(state)
+	pending, err := w.store.Listed(w.ctx, w.conn, directory.PendingPeople, "", 1000)
 	w.ok(err)
-	held, err := w.store.Held(w.ctx, w.conn, "", 1000)
+	held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)
 	w.ok(err)
 	f := w.fence()
 	if f.Pending != len(pending) || f.Held != len(held) {
@@ -333,13 +350,13 @@ func (w *world) sound() map[string]sandbox.Person {
 func (w *world) settled() {
 	w.Helper()
 	stored := w.sound()
-	if err := sandbox.Compare(stored, sandbox.Truth(w.tenant.People())); err != nil {
+	if err := sandbox.Compare(stored, w.truth()); err != nil {
 		w.Errorf("%v", err)
 	}
 	if f := w.fence(); f.Open() || f.Pending != 0 || f.Held != 0 || f.Plan != nil || f.People.Enum != "" || f.People.Next != "" || f.People.Delta == "" {
 		w.Errorf("fence after the last run: %+v", f)
 	}
-	pending, err := w.store.Pending(w.ctx, w.conn, 10)
+	pending, err := w.store.Listed(w.ctx, w.conn, directory.PendingPeople, "", 10)
 	w.ok(err)
 	seen, err := w.store.SeenRows(w.ctx, w.conn, 10)
 	w.ok(err)

@@ -31,7 +31,7 @@ var rooms = []room{
 	{"internal/fault", nil},
 	{"internal/directory", nil},
 	{"internal/connection", []string{"internal/fault"}},
-	{"internal/job", []string{"internal/connection", "internal/fault"}},
+	{"internal/job", []string{"internal/connection", "internal/directory", "internal/fault"}},
 
 	// use cases: they declare the interfaces that adapters fill
 	{"internal/schedule", vocabulary},

@@ -119,8 +119,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.Microsoft, err = microsoft.Start(microsoft.Options{
-		Permissions: []string{"User.Read.All", "Organization.Read.All"}, // the base profile, as our page lists it
-		CA:          s.CA, Now: o.Now, Seed: o.Seed, ConsentDelay: o.ConsentDelay, PageSize: o.PageSize,
+		CA: s.CA, Now: o.Now, Seed: o.Seed, ConsentDelay: o.ConsentDelay, PageSize: o.PageSize,
 	})
 	if err != nil {
 		return nil, err

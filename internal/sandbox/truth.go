@@ -67,6 +67,8 @@ type Change struct {
 	ID     string         `json:"id"`
 	Run    string         `json:"run"`
 	Set    map[string]any `json:"set"`
+	Joined []string       `json:"joined"`
+	Left   []string       `json:"left"`
 }
 
 // Changes reads the whole feed of a connection after a number.
@@ -88,52 +90,6 @@ func (s *Sandbox) Changes(ctx context.Context, connection string, after int64) (
 			return out, nil
 		}
 	}
-}
-
-// Replay applies a feed to nothing, as a reader of it would. It fails if the
-// numbers have a gap, or a change does not fit what came before.
-func Replay(changes []Change) (map[string]Person, error) {
-	state := make(map[string]Person)
-	for i, c := range changes {
-		if c.Number != int64(i)+1 {
-			return nil, fmt.Errorf("sandbox: change %d comes as number %d", c.Number, i+1)
-		}
-		p, known := state[c.ID]
-		if known == (c.Type == "person.created") {
-			return nil, fmt.Errorf("sandbox: change %d: %s of a person who is known: %v", c.Number, c.Type, known)
-		}
-		switch c.Type {
-		case "person.created", "person.reactivated":
-			if p.Active {
-				return nil, fmt.Errorf("sandbox: change %d: %s of an active person", c.Number, c.Type)
-			}
-			p.Active = true
-		case "person.archived":
-			if !p.Active {
-				return nil, fmt.Errorf("sandbox: change %d: an archived person is archived", c.Number)
-			}
-			p.Active = false
-		case "person.updated":
-			if len(c.Set) == 0 {
-				return nil, fmt.Errorf("sandbox: change %d: an update of nothing", c.Number)
-			}
-		default:
-			return nil, fmt.Errorf("sandbox: change %d of type %q", c.Number, c.Type)
-		}
-		if p.Properties == nil {
-			p.Properties = make(map[string]any)
-		}
-		for k, v := range c.Set {
-			if v == nil {
-				delete(p.Properties, k)
-			} else {
-				p.Properties[k] = v
-			}
-		}
-		p.Change = c.Number
-		state[c.ID] = p
-	}
-	return state, nil
 }
 
 // Truth is what the product should see of a tenant's present people, made

@@ -21,7 +21,7 @@ func planned(t *testing.T, change func(*job.Fence)) (*world, string, job.Fence) 
 	w := newWorld(t)
 	w.Plans = w.store
 	id := w.add(w.clock.Now().Add(time.Hour), func(c *connection.Connection) { c.Status = connection.Held })
-	f := job.Fence{Held: 7, Active: 60}
+	f := job.Fence{Tally: job.Tally{Held: 7, Active: 60}}
 	f.Run = job.Run{ID: job.RunID(w.clock.Now(), id, "slot"), Trigger: job.Schedule, State: job.Held}
 	f.Plan = &job.Plan{Hash: planHash, Run: f.Run.ID, At: w.clock.Now(), Count: 7, Active: 60}
 	if change != nil {

@@ -29,10 +29,20 @@ type Trimmer interface {
 	TrimChanges(ctx context.Context, connection string, before time.Time) (int, error)
 }
 
+// Previews is where previews were written, and who asked for them.
+type Previews interface {
+	Connection(ctx context.Context, id string) (connection.Connection, error)
+	UpdateConnection(ctx context.Context, c connection.Connection) (connection.Connection, error)
+	// Purge deletes up to limit rows of a partition of the directory, and
+	// reports whether it is empty.
+	Purge(ctx context.Context, part string, limit int) (done bool, err error)
+}
+
 // Janitor goes through all connections and repairs what crashes left behind.
 // All fields are required.
 type Janitor struct {
 	Store     Keeper
+	Previews  Previews
 	Repairers []Repairer
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -60,6 +70,7 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 		}
 	}
 	tenants := make(map[string]string) // by connection
+	purges := maxPurges
 	for after := ""; ; {
 		cs, next, err := j.Store.Connections(ctx, after, page)
 		if err != nil {
@@ -72,6 +83,7 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 			for _, r := range j.Repairers {
 				note("connection", c.ID, r.Repair(ctx, c, now))
 			}
+			note("preview", c.ID, j.drop(ctx, c, now, &purges))
 			if j.Retention > 0 && c.Live() {
 				_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
 				note("changes", c.ID, err)

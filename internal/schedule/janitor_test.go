@@ -30,7 +30,7 @@ func (r *repairs) Repair(_ context.Context, c connection.Connection, _ time.Time
 }
 
 func (w *world) janitor(rs ...schedule.Repairer) *schedule.Janitor {
-	return &schedule.Janitor{Store: w.store, Repairers: rs, Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour}
+	return &schedule.Janitor{Store: w.store, Previews: w.store, Repairers: rs, Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour}
 }
 
 func (w *world) owner(tenant string) string {

@@ -221,9 +221,15 @@ func (s *Scheduler) Repair(ctx context.Context, c connection.Connection, now tim
 // time somebody else got through.
 const maxUpdates = 8
 
+// stored reads and writes one connection.
+type stored interface {
+	Connection(ctx context.Context, id string) (connection.Connection, error)
+	UpdateConnection(ctx context.Context, c connection.Connection) (connection.Connection, error)
+}
+
 // update changes the connection unless change says that there is nothing to
 // do, again if somebody else was faster.
-func update(ctx context.Context, cs Connections, c connection.Connection, change func(*connection.Connection) bool) error {
+func update(ctx context.Context, cs stored, c connection.Connection, change func(*connection.Connection) bool) error {
 	for try := 1; ; try++ {
 		if !change(&c) {
 			return nil

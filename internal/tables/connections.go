@@ -93,23 +93,21 @@ func (s *Store) Due(ctx context.Context, now time.Time, after string, limit int)
 }
 
 func (s *Store) connectionsWhere(ctx context.Context, filter, after string, limit int) (cs []connection.Connection, next string, err error) {
-	sp := span{pk: connectionsPartition, from: "0", after: after, below: keyEnd, filter: filter, limit: int32(min(limit, 1000))}
-	err = list(ctx, s.connections, sp, func(r row) (bool, error) {
+	sp := span{pk: connectionsPartition, from: "0", after: after, below: keyEnd, filter: filter, limit: int32(min(limit, maxPage))}
+	for r, err := range list(ctx, s.connections, sp) {
+		if err != nil {
+			return nil, "", err
+		}
 		c, err := toConnection(r)
 		if err != nil { // one customer's row keeps nobody else from theirs
 			s.Log.ErrorContext(ctx, "connection cannot be read", "connection", r.rk, "err", err)
-			return true, nil
+			continue
 		}
-		cs = append(cs, c)
-		return len(cs) < limit, nil
-	})
-	if err != nil {
-		return nil, "", err
+		if cs = append(cs, c); len(cs) >= limit {
+			return cs, c.ID, nil
+		}
 	}
-	if len(cs) == limit {
-		next = cs[limit-1].ID
-	}
-	return cs, next, nil
+	return cs, "", nil
 }
 
 // claim says which connection owns a tenant.
@@ -164,22 +162,20 @@ func (s *Store) claim(ctx context.Context, tenant string) (c claim, etag string,
 // after: pairs of tenant and owning connection, with the time of the claim.
 func (s *Store) Claims(ctx context.Context, after string, limit int) (cs []connection.Claim, next string, err error) {
 	defer fault.Wrap(&err, "tables: claims after %q", after)
-	sp := span{pk: claimsPartition, from: "0", after: after, below: keyEnd, limit: int32(min(limit, 1000))}
-	err = list(ctx, s.claims, sp, func(r row) (bool, error) {
+	sp := span{pk: claimsPartition, from: "0", after: after, below: keyEnd, limit: int32(min(limit, maxPage))}
+	for r, err := range list(ctx, s.claims, sp) {
+		if err != nil {
+			return nil, "", err
+		}
 		c, err := unpack[claim](r)
 		if err != nil {
-			return false, err
+			return nil, "", err
 		}
-		cs = append(cs, connection.Claim{Tenant: r.rk, Connection: c.Connection, At: c.At})
-		return len(cs) < limit, nil
-	})
-	if err != nil {
-		return nil, "", err
+		if cs = append(cs, connection.Claim{Tenant: r.rk, Connection: c.Connection, At: c.At}); len(cs) >= limit {
+			return cs, r.rk, nil
+		}
 	}
-	if len(cs) == limit {
-		next = cs[limit-1].Tenant
-	}
-	return cs, next, nil
+	return cs, "", nil
 }
 
 // Release gives up a claim, unless it has been renewed or has another owner
@@ -242,12 +238,8 @@ func (s *Store) TakeNonce(ctx context.Context, key string, now time.Time) (_ []b
 // SweepNonces deletes the values that expired before now and returns how many.
 func (s *Store) SweepNonces(ctx context.Context, now time.Time) (n int, err error) {
 	defer fault.Wrap(&err, "tables: sweep nonces")
-	var keys []string
 	sp := span{pk: noncesPartition, from: " ", below: keyEnd, filter: "Due lt '" + dueColumn(now) + "'"}
-	err = list(ctx, s.nonces, sp, func(r row) (bool, error) {
-		keys = append(keys, r.rk)
-		return len(keys) < 1000, nil // the next sweep takes the rest
-	})
+	keys, err := names(list(ctx, s.nonces, sp), 0, maxPage) // the next sweep takes the rest
 	if err != nil {
 		return 0, err
 	}

@@ -22,13 +22,16 @@ const (
 	maxPacked = 900 << 10
 )
 
-// row is one table entity: its value is JSON, split over the binary
-// properties D0, D1 and so on. Columns are only for what a filter needs.
+// row is one table entity: its value, JSON but for rosters, is split over the
+// binary properties D0, D1 and so on. Columns are only for what a filter needs.
 type row struct {
 	pk, rk string
 	etag   string
 	data   []byte
 	cols   map[string]string
+	// gone marks a tombstone, in column T: the row reads as if there were none,
+	// not even in a partition beneath.
+	gone bool
 }
 
 // encode returns the entity as JSON.
@@ -43,6 +46,9 @@ func (r row) encode() ([]byte, error) {
 	b.WriteString(`,"RowKey":`)
 	quote(&b, r.rk)
 	b.WriteString(`,"V":` + strconv.Itoa(rowVersion))
+	if r.gone {
+		b.WriteString(`,"T":true`)
+	}
 	for name, v := range r.cols {
 		fmt.Fprintf(&b, `,"%s":`, name)
 		quote(&b, v)
@@ -87,10 +93,9 @@ func decodeRow(b []byte) (row, error) {
 		return r, fault.New(fault.Invalid, "row %s/%s: no version", r.pk, r.rk)
 	}
 	if v > rowVersion {
-		return r, fault.New(fault.Conflict, "row %s/%s: version %d, this build reads up to %d", r.pk, r.rk, v, rowVersion).
-			WithCode("newer_version").
-			WithRemedy("A newer Rollcall wrote this row. Finish the upgrade, or roll forward again.")
+		return r, newer("row "+r.pk+"/"+r.rk, v, rowVersion)
 	}
+	_ = json.Unmarshal(props["T"], &r.gone) // no such column: not gone
 	for i := 0; ; i++ {
 		raw, ok := props["D"+strconv.Itoa(i)]
 		if !ok {
@@ -103,6 +108,15 @@ func decodeRow(b []byte) (row, error) {
 		r.data = append(r.data, chunk...)
 	}
 	return r, nil
+}
+
+// newerVersion is the code of the conflict that a reader of a newer row meets.
+const newerVersion = "newer_version"
+
+func newer(what string, version, reads int) error {
+	return fault.New(fault.Conflict, "%s: version %d, this build reads up to %d", what, version, reads).
+		WithCode(newerVersion).
+		WithRemedy("A newer Rollcall wrote this row. Finish the upgrade, or roll forward again.")
 }
 
 // pack returns v as JSON without escaping markup, which would only grow it.

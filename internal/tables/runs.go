@@ -2,9 +2,7 @@ package tables
 
 import (
 	"context"
-	"time"
 
-	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
@@ -55,22 +53,20 @@ func (s *Store) Runs(ctx context.Context, connection, after string, limit int) (
 			}
 		}()
 	}
-	sp := span{pk: connection, from: "0", after: after, below: keyEnd, limit: int32(min(limit, 1000))}
-	err = list(ctx, s.runs, sp, func(r row) (bool, error) {
+	sp := span{pk: connection, from: "0", after: after, below: keyEnd, limit: int32(min(limit, maxPage))}
+	for r, err := range list(ctx, s.runs, sp) {
+		if err != nil {
+			return nil, "", err
+		}
 		run, err := unpack[job.Run](r)
 		if err != nil {
-			return false, err
+			return nil, "", err
 		}
-		rs = append(rs, run)
-		return len(rs) < limit, nil
-	})
-	if err != nil {
-		return nil, "", err
+		if rs = append(rs, run); len(rs) >= limit {
+			return rs, run.ID, nil
+		}
 	}
-	if len(rs) == limit {
-		next = rs[limit-1].ID
-	}
-	return rs, next, nil
+	return rs, "", nil
 }
 
 // mergeLatest puts the fence's run where it belongs in a page of stored runs.
@@ -97,38 +93,4 @@ func mergeLatest(rs []job.Run, next string, latest job.Run, limit int) ([]job.Ru
 		next = rs[limit-1].ID
 	}
 	return rs, next
-}
-
-// maxTrim is how many packed changes one call of TrimChanges drops.
-const maxTrim = 200
-
-// TrimChanges drops packed changes that are wholly older than before, oldest
-// first, and returns how many rows it dropped; the next call goes on. The
-// change numbers stay: a reader that asks for dropped ones sees a gap at the
-// start of the feed, never inside.
-func (s *Store) TrimChanges(ctx context.Context, connection string, before time.Time) (n int, err error) {
-	defer fault.Wrap(&err, "tables: trim changes of %s", connection)
-	var keys []string
-	sp := span{pk: connection, from: changesPrefix, below: changesEnd, limit: 1} // most often the first is young enough
-	err = list(ctx, s.directory, sp, func(r row) (bool, error) {
-		packed, err := unpack[[]directory.Change](r)
-		if err != nil {
-			return false, err
-		}
-		if len(packed) > 0 && !packed[len(packed)-1].At.Before(before) {
-			return false, nil
-		}
-		keys = append(keys, r.rk)
-		return len(keys) < maxTrim, nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	for _, k := range keys {
-		if err := remove(ctx, s.directory, connection, k, ""); err != nil && !fault.Is(err, fault.NotFound) {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
 }

@@ -2,7 +2,8 @@
 // only user of aztables.
 //
 // Nothing is added to a connection's directory except together with its fence
-// row, under the version at which that row was read.
+// row, under the version at which that row was read; and nothing is ever
+// written to the directory beneath an overlay.
 package tables
 
 import (
@@ -173,51 +174,5 @@ func remove(ctx context.Context, t *aztables.Client, pk, rk, etag string) error 
 	return classify(ensuring(ctx, t, func() error {
 		_, err := t.DeleteEntity(ctx, pk, rk, &aztables.DeleteEntityOptions{IfMatch: &match})
 		return err
-	}))
-}
-
-// span is a range of keys of one partition: (after, below), or [from, below)
-// if after is empty.
-type span struct {
-	pk          string
-	from, after string
-	below       string
-	limit       int32 // rows a request; 0 means the service's 1,000
-	filter      string
-}
-
-// list calls f with each row of the span in key order, until f returns false.
-func list(ctx context.Context, t *aztables.Client, sp span, f func(row) (more bool, err error)) error {
-	filter := fmt.Sprintf("PartitionKey eq '%s' and RowKey lt '%s'", sp.pk, sp.below)
-	if sp.after != "" {
-		filter += fmt.Sprintf(" and RowKey gt '%s'", sp.after)
-	} else {
-		filter += fmt.Sprintf(" and RowKey ge '%s'", sp.from)
-	}
-	if sp.filter != "" {
-		filter += " and (" + sp.filter + ")"
-	}
-	opts := &aztables.ListEntitiesOptions{Filter: &filter}
-	if sp.limit > 0 {
-		opts.Top = &sp.limit
-	}
-	return classify(ensuring(ctx, t, func() error {
-		// Empty pages with a continuation are allowed, so only More ends it.
-		for pager := t.NewListEntitiesPager(opts); pager.More(); {
-			page, err := pager.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			for _, b := range page.Entities {
-				r, err := decodeRow(b)
-				if err != nil {
-					return err
-				}
-				if more, err := f(r); err != nil || !more {
-					return err
-				}
-			}
-		}
-		return nil
 	}))
 }

@@ -86,7 +86,7 @@ func TestControlAPI(t *testing.T) {
 
 	r.steer(t, "POST", at+"/consent", "", 204, nil)
 	r.steer(t, "GET", at, "", 200, &made)
-	if made.Access != "present" || len(made.Roles) != 3 || made.People != 20 || made.Deleted != 2 {
+	if made.Access != "present" || len(made.Roles) != 7 || made.People != 20 || made.Deleted != 2 {
 		t.Errorf("after consent: %+v", made)
 	}
 	tok, err := token(t, r.federated(t, made.ID))
@@ -126,7 +126,7 @@ func TestControlAPI(t *testing.T) {
 	}
 	r.steer(t, "POST", at+"/enable", "", 204, nil)
 	r.steer(t, "GET", at, "", 200, &made)
-	if len(made.Roles) != 2 {
+	if len(made.Roles) != 6 {
 		t.Errorf("after a role was removed: %+v", made)
 	}
 	r.steer(t, "DELETE", at+"/consent", "", 204, nil)

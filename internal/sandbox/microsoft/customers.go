@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/sandbox/microsoft/fault"
+	"rollcall/internal/sandbox/microsoft/load"
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
 
@@ -26,6 +27,18 @@ func (s *Server) NewTenant(spec TenantSpec) (*tenant.Tenant, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// LoadTenant adds the tenant of a directory export, and says what it held.
+func (s *Server) LoadTenant(dir string) (*tenant.Tenant, load.Summary, error) {
+	t, sum, err := load.Dir(dir, s.opt.Now)
+	if err == nil {
+		err = s.tenants.Add(t)
+	}
+	if err != nil {
+		return nil, sum, fmt.Errorf("microsoft: %w", err)
+	}
+	return t, sum, nil
 }
 
 // AddTenant is [Server.NewTenant] for specs that are known to be good; it
@@ -82,6 +95,13 @@ func (s *Server) switchApp(tenantID string, off bool) {
 func (s *Server) RemoveRole(tenantID, role string) {
 	if t := s.tenants.Get(tenantID); t != nil {
 		t.RemoveRole(s.opt.AppID, role)
+	}
+}
+
+// AddRole gives one permission more, or back, to the tokens to come.
+func (s *Server) AddRole(tenantID, role string) {
+	if t := s.tenants.Get(tenantID); t != nil {
+		t.AddRole(s.opt.AppID, role)
 	}
 }
 

@@ -46,10 +46,15 @@ type Options struct {
 	VendorTenant     string        // the vendor's own tenant
 	ConsentDelay     time.Duration // how long a consent takes to spread
 	PageSize         int           // people on a users/delta page; default 200, as observed at Microsoft
+	MembersPage      int           // members on a groups/delta page, all groups together; default 500
 }
 
-// DefaultPermissions are what the app asks for unless told otherwise.
-var DefaultPermissions = []string{"User.Read.All", "GroupMember.Read.All", "Organization.Read.All"}
+// DefaultPermissions are what the app asks for unless told otherwise: all that
+// Rollcall may use.
+var DefaultPermissions = []string{
+	"User.Read.All", "Organization.Read.All", "GroupMember.Read.All", "Member.Read.Hidden",
+	"LicenseAssignment.Read.All", "Reports.Read.All", "MailboxSettings.Read",
+}
 
 // TenantSpec describes a tenant to add; see [tenant.Spec].
 type TenantSpec = tenant.Spec
@@ -111,8 +116,8 @@ func Start(o Options) (*Server, error) {
 	if o.PageSize == 0 {
 		o.PageSize = 200
 	}
-	if o.PageSize < 0 {
-		return nil, fmt.Errorf("microsoft: start: page size %d", o.PageSize)
+	if o.PageSize < 0 || o.MembersPage < 0 {
+		return nil, fmt.Errorf("microsoft: start: page size %d, members page %d", o.PageSize, o.MembersPage)
 	}
 	s := &Server{opt: o, secret: rand.Text(), hook: wire.Sleep, nextSeed: o.Seed}
 	s.delay.Store(int64(o.ConsentDelay))
@@ -185,7 +190,7 @@ func (s *Server) handlers() ([4]http.Handler, error) {
 	})
 	s.entra.SetRedirectURIs(o.RedirectURIs)
 	g, err := graph.New(graph.Config{
-		Gate: &s.gate, Now: o.Now, Tenants: &s.tenants, Keys: s.keys, Base: s.urls[graphAPI], Public: entra.GraphResource, PageSize: o.PageSize,
+		Gate: &s.gate, Now: o.Now, Tenants: &s.tenants, Keys: s.keys, Base: s.urls[graphAPI], Public: entra.GraphResource, PageSize: o.PageSize, MembersPage: o.MembersPage,
 	})
 	if err != nil {
 		return [4]http.Handler{}, err

@@ -59,6 +59,11 @@ func start(t *testing.T, o microsoft.Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, o, ca)
+}
+
+func startWith(t *testing.T, o microsoft.Options, ca *pki.CA) *rig {
+	t.Helper()
 	c := &clock{now: time.Now()}
 	o.CA, o.Now, o.RedirectURIs = ca, c.Now, []string{redirect}
 	s, err := microsoft.Start(o)

@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"rollcall/internal/sandbox"
 	"rollcall/internal/sandbox/microsoft"
+	"rollcall/internal/sandbox/microsoft/tenant"
 )
 
 func main() {
@@ -25,18 +27,19 @@ func main() {
 	flag.StringVar(&o.NodeModules, "node-modules", "node_modules", "folder with azurite (npm ci)")
 	flag.StringVar(&o.Addr, "addr", "127.0.0.1:7443", "where to reach the app")
 	people := flag.Int("people", 1000, "people in the largest of the three tenants")
+	data := flag.String("data", "", "folder with a directory export (docs/sandbox.md), for the first tenant")
 	logFile := flag.String("log", "", "file for the logs of host and handler; default: standard error, and none in the demo")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := start(ctx, o, *people, *logFile, flag.Arg(0)); err != nil {
+	if err := start(ctx, o, *people, *data, *logFile, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)
 		os.Exit(1)
 	}
 }
 
-func start(ctx context.Context, o sandbox.Options, people int, logFile, command string) error {
+func start(ctx context.Context, o sandbox.Options, people int, data, logFile, command string) error {
 	o.Seed = 1
 	o.Log = io.Discard
 	if command == "" {
@@ -54,8 +57,11 @@ func start(ctx context.Context, o sandbox.Options, people int, logFile, command 
 	}
 	switch command {
 	case "":
-		return serve(ctx, o, people)
+		return serve(ctx, o, people, data)
 	case "demo":
+		if data != "" {
+			return errors.New("the demo makes its own tenants: leave out -data")
+		}
 		return demo(ctx, os.Stdout, o, people)
 	default:
 		return fmt.Errorf("unknown command %q: want demo, or nothing", command)
@@ -72,7 +78,7 @@ func customers(people int) []microsoft.TenantSpec {
 }
 
 // serve runs the sandbox until ctx ends.
-func serve(ctx context.Context, o sandbox.Options, people int) error {
+func serve(ctx context.Context, o sandbox.Options, people int, data string) error {
 	o.Timers = true
 	o.ConsentDelay = 3 * time.Second
 	s, err := sandbox.Start(ctx, o)
@@ -81,12 +87,12 @@ func serve(ctx context.Context, o sandbox.Options, people int) error {
 	}
 	fmt.Printf("\nRollcall runs.\n\n  app            %s\n  function key   %s\n  root CA        %s\n  control API    %s   (docs/sandbox.md)\n\nInvitations: open a link in a browser, or consent by hand with curl.\n\n",
 		s.PublicURL, s.FunctionKey, s.RootFile, s.Microsoft.ControlURL())
-	for _, spec := range customers(people) {
-		t, err := s.Microsoft.NewTenant(spec)
+	for i, spec := range customers(people) {
+		t, err := customer(s, spec, data, i == 0)
 		if err == nil {
 			var inv sandbox.Invitation
-			inv, err = s.Invite(ctx, t.ID, spec.Name)
-			fmt.Printf("  %-17s tenant %s, %d people\n  %-17s connection %s\n  %-17s %s\n\n", spec.Name, t.ID, t.Directory.Len(), "", inv.ID, "", inv.Link)
+			inv, err = s.Invite(ctx, t.ID, t.Name)
+			fmt.Printf("  %-17s tenant %s, %d people\n  %-17s connection %s\n  %-17s %s\n\n", t.Name, t.ID, t.Directory.Len(), "", inv.ID, "", inv.Link)
 		}
 		if err != nil {
 			return closed(s, err)
@@ -99,6 +105,22 @@ func serve(ctx context.Context, o sandbox.Options, people int) error {
 	case <-s.Host.Done():
 		return closed(s, fmt.Errorf("the Functions host stopped: %w", s.Host.Err()))
 	}
+}
+
+// customer adds one of the customers; the first is loaded from an export if
+// there is one.
+func customer(s *sandbox.Sandbox, spec microsoft.TenantSpec, data string, first bool) (*tenant.Tenant, error) {
+	if data == "" || !first {
+		return s.Microsoft.NewTenant(spec)
+	}
+	t, sum, err := s.Microsoft.LoadTenant(data)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("Loaded from %s: %d people, %d groups, %d memberships, %d licenses.\n", data, sum.People, sum.Groups, sum.Memberships, sum.SKUs)
+	fmt.Printf("Left out: %d managers and %d members who are not in it, %d removals; %d long texts were cut.\n\n",
+		sum.UnknownManagers, sum.UnknownMembers, sum.Removed, sum.Clipped)
+	return t, nil
 }
 
 // closed closes the sandbox after a failure.

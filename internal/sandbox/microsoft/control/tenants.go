@@ -15,6 +15,7 @@ type summary struct {
 	Domain   string           `json:"domain"`
 	People   int              `json:"people"`
 	Deleted  int              `json:"deleted"`
+	Groups   int              `json:"groups"`
 	Access   string           `json:"access"` // of the app
 	Roles    []string         `json:"roles"`  // of its tokens
 	Accounts []tenant.Account `json:"accounts"`
@@ -24,7 +25,7 @@ type summary struct {
 func (a api) summarize(t *tenant.Tenant) summary {
 	access, roles := t.Access(a.AppID)
 	return summary{
-		ID: t.ID, Name: t.Name, Domain: t.Domain, People: t.Len(), Deleted: len(t.Deleted()),
+		ID: t.ID, Name: t.Name, Domain: t.Domain, People: t.Len(), Deleted: len(t.Deleted()), Groups: t.GroupCount(),
 		Access: access.String(), Roles: roles, Accounts: t.Accounts, Calls: t.Calls(),
 	}
 }
@@ -66,20 +67,28 @@ func (a api) people(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	skip, limit := 0, 100
+	all := t.People()
+	skip, limit, err := window(r, len(all))
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, map[string]any{"total": len(all), "people": all[skip:min(skip+limit, len(all))]}, nil
+}
+
+// window reads skip and limit of a list with so many elements.
+func window(r *http.Request, total int) (skip, limit int, err error) {
+	limit = 100
 	for name, to := range map[string]*int{"skip": &skip, "limit": &limit} {
 		if v := r.URL.Query().Get(name); v != "" {
 			if *to, err = strconv.Atoi(v); err != nil || *to < 0 {
-				return 0, nil, invalid("%s: want a number from 0", name)
+				return 0, 0, invalid("%s: want a number from 0", name)
 			}
 		}
 	}
 	if limit < 1 || limit > maxPage {
-		return 0, nil, invalid("limit: want 1 to %d", maxPage)
+		return 0, 0, invalid("limit: want 1 to %d", maxPage)
 	}
-	all := t.People()
-	skip = min(skip, len(all))
-	return http.StatusOK, map[string]any{"total": len(all), "people": all[skip:min(skip+limit, len(all))]}, nil
+	return min(skip, total), limit, nil
 }
 
 func (a api) create(r *http.Request) (int, any, error) {

@@ -27,7 +27,7 @@ const (
 	// Instead of an answer to a delta request that carries a token. All
 	// delta tokens of the tenant are forgotten.
 	Resync  Kind = "resync"  // 410 resyncRequired with Location
-	Expired Kind = "expired" // 400 syncStateNotFound
+	Expired Kind = "expired" // 400 syncStateNotFound; on a report, its download link is dead
 
 	// With an answer.
 	Cut        Kind = "cut"        // Content-Length promises more than comes before the connection closes
@@ -35,33 +35,56 @@ const (
 	Slow       Kind = "slow"       // waits Delay first
 
 	// In a delta page.
-	Empty     Kind = "empty"     // no items, but a nextLink
+	Empty     Kind = "empty"     // no items, but a nextLink; on a report, no rows
 	Replay    Kind = "replay"    // up to ten items of earlier pages come again
 	Duplicate Kind = "duplicate" // an item comes twice, first with an old display name
 	Flap      Kind = "flap"      // a present person is removed and, later on the page, restored
 	Permute   Kind = "permute"   // the items in reverse order
+
+	// In a list or delta page.
+	Omit Kind = "omit" // Object is left out though it exists, as by an index that is not up to date
 
 	// At the token endpoint.
 	AADSTS  Kind = "aadsts"  // refused with Code
 	NoRoles Kind = "noRoles" // a token without any role
 )
 
-var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, AADSTS, NoRoles}
+var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, Omit, AADSTS, NoRoles}
 
 // Paths are the kinds of requests that faults and counters distinguish.
 const (
-	Organization = "organization"
-	Users        = "users"
-	UsersCount   = "users.count"
-	User         = "user"
-	UsersDelta   = "users.delta"
-	ByIDs        = "directoryObjects.getByIds"
-	Token        = "token"    // app tokens and code redemption
-	Identity     = "identity" // managed identity endpoint; the tenant is the vendor's
+	Organization    = "organization"
+	Users           = "users"
+	UsersCount      = "users.count"
+	User            = "user"
+	UsersDelta      = "users.delta"
+	ByIDs           = "directoryObjects.getByIds"
+	Groups          = "groups"
+	Group           = "group"
+	GroupsDelta     = "groups.delta"
+	GroupMembers    = "groups.members"
+	Batch           = "batch"           // the outer request; the inner ones are of their own kinds
+	SubscribedSKUs  = "subscribedSkus"  // list and single ones
+	MailboxReport   = "mailboxReport"   // the request that is answered with a redirect
+	ReportDownload  = "reportDownload"  // what the redirect leads to
+	MailboxSettings = "mailboxSettings" // with and without userPurpose
+	DeletedItems    = "deletedItems"    // list and single ones
+	Token           = "token"           // app tokens and code redemption
+	Identity        = "identity"        // managed identity endpoint; the tenant is the vendor's
+
+	TransitiveMembers = "groups.transitiveMembers"
+	MemberOf          = "users.memberOf"
+	CheckMemberGroups = "checkMemberGroups"
 )
 
+// LeakedToken counts the downloads of a report that came with a token, which
+// are also counted as [ReportDownload]. It is no path kind.
+const LeakedToken = "reportDownload.leakedToken"
+
 // Paths lists every path kind.
-var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs, Token, Identity}
+var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs,
+	Groups, Group, GroupsDelta, GroupMembers, TransitiveMembers, MemberOf, CheckMemberGroups,
+	Batch, SubscribedSKUs, MailboxReport, ReportDownload, MailboxSettings, DeletedItems, Token, Identity}
 
 // Fault is one armed misbehavior.
 type Fault struct {
@@ -76,6 +99,7 @@ type Fault struct {
 	Scope      string        `json:"scope"`      // x-ms-throttle-scope; empty: Tenant_Application/…; "none": no header
 	Code       int           `json:"code"`       // of AADSTS, such as 7000229
 	Delay      time.Duration `json:"delay"`      // of Slow; in JSON as in "1.5s"
+	Object     string        `json:"object"`     // ID of what Omit leaves out
 }
 
 // plain is Fault without its methods; in JSON a delay is a text.
@@ -137,6 +161,8 @@ func (f Fault) Check() error {
 		return fmt.Errorf("%w: code %d: want an AADSTS number", ErrInvalid, f.Code)
 	case f.Kind == Slow && (f.Delay <= 0 || f.Delay > time.Hour):
 		return fmt.Errorf("%w: delay %s: want up to an hour", ErrInvalid, f.Delay)
+	case (f.Kind == Omit) != (f.Object != ""):
+		return fmt.Errorf("%w: object: omit needs one, and nothing else does", ErrInvalid)
 	case f.Skip < 0 || f.Count < 0:
 		return fmt.Errorf("%w: skip and count must not be negative", ErrInvalid)
 	}

@@ -30,13 +30,16 @@ type Config struct {
 	Keys     *token.Keyring
 	Base     string // own base URL, without /v1.0
 	Public   string // the public cloud's resource, also a valid audience
-	PageSize int    // people on a delta page
+	PageSize int    // people, or groups, on a delta page
+
+	MembersPage int // members on a page of groups/delta; 0: 500
 }
 
 // Server answers for every tenant.
 type Server struct {
 	Config
-	seal cipher.AEAD
+	seal   cipher.AEAD
+	routes http.Handler // what inner requests of a batch go through
 }
 
 // New makes a Graph whose link tokens no other one can read.
@@ -53,6 +56,9 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("graph: new: %w", err)
 	}
+	if c.MembersPage <= 0 {
+		c.MembersPage = 500
+	}
 	return &Server{Config: c, seal: seal}, nil
 }
 
@@ -61,9 +67,16 @@ type call struct {
 	*http.Request
 	tenant *tenant.Tenant
 	query  url.Values
+	roles  []string // of the token
 }
 
-// route is one Graph operation: any one of the roles opens it.
+// has says whether the token carries one of the roles.
+func (c call) has(roles []string) bool {
+	return slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(c.roles, role) })
+}
+
+// route is one Graph operation: any one of the roles opens it, and without
+// roles every valid token does.
 type route struct {
 	pattern string
 	path    string // kind of path, for faults and counters
@@ -75,6 +88,12 @@ type route struct {
 var (
 	readUsers        = []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
 	readOrganization = []string{"Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
+	readGroups       = []string{"GroupMember.Read.All", "Group.Read.All", "GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
+	readHidden       = []string{"Member.Read.Hidden"}
+	readSKUs         = slices.Concat([]string{"LicenseAssignment.Read.All", "LicenseAssignment.ReadWrite.All"}, readOrganization)
+	readReports      = []string{"Reports.Read.All"}
+	readMailbox      = []string{"MailboxSettings.Read", "MailboxSettings.ReadWrite"}
+	readEither       = slices.Concat(readUsers, readGroups)
 )
 
 var routes = []route{
@@ -85,7 +104,28 @@ var routes = []route{
 	{"GET /v1.0/users/delta", fault.UsersDelta, readUsers, (*Server).usersDelta},
 	{"GET /v1.0/users/delta()", fault.UsersDelta, readUsers, (*Server).usersDelta},
 	{"GET /v1.0/users/{id}", fault.User, readUsers, (*Server).user},
-	{"POST /v1.0/directoryObjects/getByIds", fault.ByIDs, readUsers, (*Server).byIDs},
+	{"POST /v1.0/directoryObjects/getByIds", fault.ByIDs, readEither, (*Server).byIDs},
+	{"POST /v1.0/$batch", fault.Batch, nil, (*Server).batch},
+	{"GET /v1.0/subscribedSkus", fault.SubscribedSKUs, readSKUs, (*Server).subscribedSKUs},
+	{"GET /v1.0/subscribedSkus/{id}", fault.SubscribedSKUs, readSKUs, (*Server).subscribedSKU},
+	{"GET /v1.0/reports/{function}", fault.MailboxReport, readReports, (*Server).reports},
+	{"GET /v1.0/users/{id}/mailboxSettings", fault.MailboxSettings, readMailbox, (*Server).mailboxSettings},
+	{"GET /v1.0/users/{id}/mailboxSettings/userPurpose", fault.MailboxSettings, readMailbox, (*Server).userPurpose},
+	{"GET /v1.0/directory/deletedItems", fault.DeletedItems, readUsers, (*Server).deletedItems},
+	{"GET /v1.0/directory/deletedItems/microsoft.graph.user", fault.DeletedItems, readUsers, (*Server).deletedUsers},
+	{"GET /v1.0/directory/deletedItems/{id}", fault.DeletedItems, readUsers, (*Server).deletedItem},
+	{"GET /v1.0/groups", fault.Groups, readGroups, (*Server).groups},
+	{"GET /v1.0/groups/delta", fault.GroupsDelta, readGroups, (*Server).groupsDelta},
+	{"GET /v1.0/groups/delta()", fault.GroupsDelta, readGroups, (*Server).groupsDelta},
+	{"GET /v1.0/groups/{id}", fault.Group, readGroups, (*Server).group},
+	{"GET /v1.0/groups/{id}/members", fault.GroupMembers, readGroups, (*Server).groupMembers},
+	{"GET /v1.0/groups/{id}/members/{cast}", fault.GroupMembers, readGroups, (*Server).groupMembers},
+	{"GET /v1.0/groups/{id}/transitiveMembers", fault.TransitiveMembers, readGroups, (*Server).transitiveMembers},
+	{"GET /v1.0/groups/{id}/transitiveMembers/{cast}", fault.TransitiveMembers, readGroups, (*Server).transitiveMembers},
+	{"GET /v1.0/users/{id}/memberOf", fault.MemberOf, readGroups, (*Server).memberOf},
+	{"GET /v1.0/users/{id}/memberOf/{cast}", fault.MemberOf, readGroups, (*Server).memberOf},
+	{"POST /v1.0/users/{id}/checkMemberGroups", fault.CheckMemberGroups, readEither, (*Server).checkMemberGroups},
+	{"POST /v1.0/directoryObjects/{id}/checkMemberGroups", fault.CheckMemberGroups, readEither, (*Server).checkMemberGroups},
 }
 
 // Handler serves the routes.
@@ -94,6 +134,8 @@ func (s *Server) Handler() http.Handler {
 	for _, rt := range routes {
 		mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, rt) })
 	}
+	s.routes = mux
+	mux.HandleFunc("GET "+downloads+"{token}", s.download)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.Gate.Send(w, r, "", "", s.fail(r, http.StatusBadRequest, "BadRequest", "Resource not found for the segment '"+r.URL.Path+"'."))
 	})
@@ -114,7 +156,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		s.Gate.Send(w, r, t.ID, rt.path, rep)
 		return
 	}
-	if !slices.ContainsFunc(rt.roles, func(role string) bool { return slices.Contains(claims.Roles, role) }) {
+	if len(rt.roles) > 0 && !slices.ContainsFunc(rt.roles, func(role string) bool { return slices.Contains(claims.Roles, role) }) {
 		s.Gate.Send(w, r, t.ID, rt.path, s.fail(r, http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."))
 		return
 	}
@@ -123,7 +165,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		s.Gate.Send(w, r, t.ID, rt.path, s.bad(r, "the query string cannot be read"))
 		return
 	}
-	rep := rt.handle(s, call{Request: r, tenant: t, query: q})
+	rep := rt.handle(s, call{Request: r, tenant: t, query: q, roles: claims.Roles})
 	rep.Header.Set("x-ms-resource-unit", strconv.Itoa(units(rt.path, q)))
 	if id := r.Header.Get("client-request-id"); id != "" {
 		rep.Header.Set("client-request-id", id)
@@ -164,7 +206,10 @@ func (s *Server) bad(r *http.Request, message string) wire.Reply {
 // units is the cost of a request (documented, "Microsoft Graph
 // service-specific throttling limits", identity and access).
 func units(path string, q url.Values) int {
-	n := map[string]int{fault.Users: 2, fault.User: 1, fault.UsersCount: 1, fault.ByIDs: 5}[path]
+	n := map[string]int{fault.Users: 2, fault.User: 1, fault.UsersCount: 1, fault.ByIDs: 5, fault.SubscribedSKUs: 3}[path]
+	if more, ok := groupUnits[path]; ok {
+		n = more
+	}
 	if q.Has("$select") {
 		n--
 		if path == fault.ByIDs {
@@ -179,3 +224,6 @@ func units(path string, q url.Values) int {
 	}
 	return max(n, 1)
 }
+
+// groupUnits are the costs of requests about groups and members.
+var groupUnits = map[string]int{fault.GroupMembers: 3, fault.TransitiveMembers: 5, fault.CheckMemberGroups: 4}

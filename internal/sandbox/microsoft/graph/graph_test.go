@@ -99,7 +99,7 @@ func (w *world) get(tb testingT, uri string, header ...string) (int, map[string]
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	res, _ := w.do(r, w.bearer(tb, "User.Read.All", "Organization.Read.All"))
+	res, _ := w.do(r, w.bearer(tb, "User.Read.All", "GroupMember.Read.All", "Organization.Read.All"))
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		tb.Fatal(err)

@@ -1,11 +1,8 @@
 package graph
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -15,19 +12,25 @@ import (
 const (
 	skipLink  = "s" // within a delta round
 	deltaLink = "d" // between rounds
-	listLink  = "l" // within a plain list
+	listLink  = "l" // within a plain list; with more after it, within that list only
+
+	groupSkipLink  = "gs"
+	groupDeltaLink = "gd"
+
+	goneLink = listLink + "gone" // within deleted items
 )
 
 // link is what a token in a nextLink or deltaLink holds: the reader's place
 // and the options of the first request, which later ones cannot change.
 type link struct {
-	Kind     string        `json:"k"`
-	Tenant   string        `json:"t"`
-	Epoch    uint64        `json:"e"`
-	Track    tenant.Props  `json:"p"`
-	Selected bool          `json:"s"`
-	Cursor   tenant.Cursor `json:"c"`
-	Issued   int64         `json:"i"`
+	Kind     string            `json:"k"`
+	Tenant   string            `json:"t"`
+	Epoch    uint64            `json:"e"`
+	Track    tenant.Props      `json:"p"`
+	Groups   tenant.GroupProps `json:"g,omitempty"`
+	Selected bool              `json:"s"`
+	Cursor   tenant.Cursor     `json:"c"`
+	Issued   int64             `json:"i"`
 }
 
 // deltaLife is how long a delta token of directory objects lives (documented,
@@ -46,36 +49,19 @@ var (
 // close makes the opaque token of a link, a new one each time.
 func (s *Server) close(l link) string {
 	l.Issued = s.Now().Unix()
-	plain, err := json.Marshal(l)
-	if err != nil { // numbers and strings always marshal
-		return ""
-	}
-	nonce := make([]byte, s.seal.NonceSize())
-	if _, err := rand.Read(nonce); err != nil { // never fails since Go 1.24
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString(s.seal.Seal(nonce, nonce, plain, nil))
+	return s.sealed(l)
 }
 
 // open reads a token of this server, kind and tenant.
 func (s *Server) open(tok, kind string, t *tenant.Tenant) (link, error) {
 	var l link
-	if len(tok) > maxLinkToken {
-		return l, fmt.Errorf("%w: too long", errToken)
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(tok)
-	if err != nil || len(raw) < s.seal.NonceSize() {
-		return l, errToken
-	}
-	n := s.seal.NonceSize()
-	plain, err := s.seal.Open(nil, raw[:n], raw[n:], nil)
-	if err != nil || json.Unmarshal(plain, &l) != nil {
+	if !s.unseal(tok, &l) {
 		return link{}, errToken
 	}
 	switch {
 	case l.Kind != kind || l.Tenant != t.ID:
 		return l, errToken
-	case kind == listLink:
+	case strings.HasPrefix(kind, listLink):
 		return l, nil
 	case l.Epoch != t.Epoch():
 		return l, errForgotten

@@ -46,19 +46,7 @@ func (s *Server) describe(c call) (map[string]any, error) {
 			"name": c.tenant.Domain, "isDefault": true, "isInitial": true, "type": "Managed", "capabilities": "Email, OfficeCommunicationsOnline",
 		}},
 	}
-	sel := c.query.Get("$select")
-	if sel == "" {
-		return all, nil
-	}
-	out := map[string]any{}
-	for name := range strings.SplitSeq(sel, ",") {
-		v, ok := all[strings.TrimSpace(name)]
-		if !ok {
-			return nil, fmt.Errorf("%w: could not find a property named '%.64s' on type 'microsoft.graph.organization'", errQuery, name)
-		}
-		out[strings.TrimSpace(name)] = v
-	}
-	return out, nil
+	return pick(c.query.Get("$select"), "organization", all)
 }
 
 // maxIDs is the most IDs of one getByIds (documented, "directoryObject:
@@ -74,59 +62,69 @@ func (s *Server) byIDs(c call) wire.Reply {
 	if err != nil {
 		return s.bad(c.Request, "The body cannot be read.")
 	}
-	ids, wanted, err := parseByIDs(raw)
+	ids, users, groups, err := parseByIDs(raw)
 	if err != nil {
 		return s.bad(c.Request, err.Error())
 	}
-	show, err := selected(c.query.Get("$select"), tenant.PropDefault|tenant.PropAccountEnabled)
+	show, err := selectedOfMember(c.query.Get("$select"))
+	if show.names == nil {
+		show.person |= tenant.PropAccountEnabled
+	}
 	if err == nil {
 		err = c.allow("$select")
 	}
 	if err != nil {
 		return s.refused(c, err)
 	}
-	b := s.collection("directoryObjects", c.query.Get("$select"), show)
+	b := s.opening("directoryObjects", show.names)
 	b = append(b, `"value":[`...)
 	comma := false
 	for _, id := range ids {
-		p, ok := c.tenant.Person(id)
-		if !ok || !wanted {
+		var o tenant.Object
+		var ok bool
+		if o.Person, ok = c.tenant.Person(id); ok {
+			ok = users && c.has(readUsers)
+		} else if o.Group, ok = c.tenant.Group(id); ok {
+			o.IsGroup, ok = true, groups && c.has(readGroups)
+		}
+		if !ok {
 			continue
 		}
 		if comma {
 			b = append(b, ',')
 		}
 		comma = true
-		b = append(b, `{"@odata.type":"#microsoft.graph.user",`...)
-		b = append(p.AppendJSON(b, show), '}')
+		b = c.appendObject(b, &o, show, true)
 	}
 	return wire.Raw(http.StatusOK, append(b, "]}"...))
 }
 
-// parseByIDs reads the body of getByIds; wanted says whether users are among
+// parseByIDs reads the body of getByIds; users and groups say which are among
 // the types asked for.
-func parseByIDs(raw []byte) (ids []string, wanted bool, err error) {
+func parseByIDs(raw []byte) (ids []string, users, groups bool, err error) {
 	var body struct {
 		IDs   []string `json:"ids"`
 		Types []string `json:"types"`
 	}
 	if err := json.Unmarshal(raw, &body); err != nil {
-		return nil, false, fmt.Errorf("the body is not the expected JSON")
+		return nil, false, false, fmt.Errorf("the body is not the expected JSON")
 	}
 	if len(body.IDs) == 0 || len(body.IDs) > maxIDs {
-		return nil, false, fmt.Errorf("ids: want 1 to %d", maxIDs)
+		return nil, false, false, fmt.Errorf("ids: want 1 to %d", maxIDs)
 	}
 	for _, id := range body.IDs {
 		id = strings.ToLower(id)
 		if !tenant.IsGUID(id) {
-			return nil, false, fmt.Errorf("invalid GUID: %.64s", id)
+			return nil, false, false, fmt.Errorf("invalid GUID: %.64s", id)
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
-	wanted = len(body.Types) == 0 || slices.ContainsFunc(body.Types, func(t string) bool {
-		return strings.EqualFold(t, "user") || strings.EqualFold(t, "directoryObject")
-	})
-	return ids, wanted, nil
+	asked := func(kind string) bool {
+		return len(body.Types) == 0 || slices.ContainsFunc(body.Types, func(t string) bool {
+			return strings.EqualFold(t, kind) || strings.EqualFold(t, "directoryObject")
+		})
+	}
+	return ids, asked("user"), asked("group"), nil
 }

@@ -53,6 +53,22 @@ func expanded(clause string) (tenant.Props, error) {
 	return show &^ tenant.PropManager, err
 }
 
+// pick shows the properties of an object that $select names, or all.
+func pick(sel, kind string, all map[string]any) (map[string]any, error) {
+	if sel == "" {
+		return all, nil
+	}
+	out := map[string]any{}
+	for name := range strings.SplitSeq(sel, ",") {
+		v, ok := all[strings.TrimSpace(name)]
+		if !ok {
+			return nil, fmt.Errorf("%w: could not find a property named '%.64s' on type 'microsoft.graph.%s'", errQuery, name, kind)
+		}
+		out[strings.TrimSpace(name)] = v
+	}
+	return out, nil
+}
+
 // maxTop is the most users on a page, defaultTop what comes without $top
 // (documented, "List users").
 const (
@@ -103,4 +119,10 @@ func (s *Server) refused(c call, err error) wire.Reply {
 		return s.fail(c.Request, http.StatusNotImplemented, "NotImplemented", "This operation target is not yet supported.")
 	}
 	return s.fail(c.Request, http.StatusBadRequest, "BadRequest", err.Error())
+}
+
+// missing answers that no object has the ID.
+func (s *Server) missing(c call, id string) wire.Reply {
+	return s.fail(c.Request, http.StatusNotFound, "Request_ResourceNotFound",
+		"Resource '"+id+"' does not exist or one of its queried reference-property objects are not present.")
 }

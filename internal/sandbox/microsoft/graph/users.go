@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
+	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/microsoft/wire"
 )
@@ -41,6 +43,10 @@ func (s *Server) users(c call) wire.Reply {
 		pos = int(l.Cursor.Pos)
 	}
 	people, next, more := c.tenant.List(pos, size, match)
+	gone := s.Gate.Faults.Omitted(c.tenant.ID, fault.Users, func(id string) bool {
+		return slices.ContainsFunc(people, func(p tenant.Person) bool { return p.ID == id })
+	})
+	people = slices.DeleteFunc(people, func(p tenant.Person) bool { return gone[p.ID] })
 	b := s.collection("users", c.query.Get("$select"), show)
 	if strings.EqualFold(c.query.Get("$count"), "true") && c.eventual() {
 		b = append(b, `"@odata.count":`...)

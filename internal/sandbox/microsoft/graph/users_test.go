@@ -194,7 +194,7 @@ func FuzzByIDs(f *testing.F) {
 	f.Add([]byte(`{"ids":["62e90394-69f5-4237-9190-012177145e10"],"types":["user"]}`))
 	f.Add([]byte(`{"ids":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		ids, _, err := parseByIDs(b)
+		ids, _, _, err := parseByIDs(b)
 		if err == nil && (len(ids) == 0 || len(ids) > maxIDs) {
 			t.Errorf("%d ids", len(ids))
 		}

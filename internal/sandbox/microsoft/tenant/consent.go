@@ -61,6 +61,18 @@ func (t *Tenant) RemoveRole(app, role string) {
 	})
 }
 
+// AddRole gives one permission more, or back, at once. Tokens that were
+// issued stay as they are.
+func (t *Tenant) AddRole(app, role string) {
+	t.change(app, func(g *grant) {
+		for _, l := range []*[]string{&g.roles, &g.before} {
+			if !slices.Contains(*l, role) {
+				*l = append(slices.Clone(*l), role)
+			}
+		}
+	})
+}
+
 func (t *Tenant) change(app string, f func(*grant)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

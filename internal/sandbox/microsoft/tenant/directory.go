@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ErrNotFound is wrapped when no person has the ID, or not in the state that
@@ -58,6 +59,14 @@ type Directory struct {
 	log     []int32          // index of the record that changed
 	reports map[string][]int32
 	live    int
+
+	seed   uint64
+	clock  func() time.Time    // nil: nobody asks when somebody left
+	left   map[int32]time.Time // last removal
+	turns  []turn              // comings and goings, oldest first
+	lag    int                 // how many of the last ones counts do not know
+	mail   mailboxes
+	groups groupStore
 }
 
 func newDirectory(seed uint64) *Directory {
@@ -66,6 +75,9 @@ func newDirectory(seed uint64) *Directory {
 		byID:    map[string]int32{},
 		byUPN:   map[string]int32{},
 		reports: map[string][]int32{},
+		seed:    seed,
+		left:    map[int32]time.Time{},
+		groups:  newGroupStore(seed),
 	}
 }
 
@@ -126,6 +138,7 @@ func (d *Directory) insert(p Person) error {
 		d.reports[p.Manager] = append(d.reports[p.Manager], i)
 	}
 	d.live++
+	d.came(i)
 	r.born = d.touch(i)
 	r.turned = r.born
 	return nil
@@ -152,9 +165,11 @@ func (d *Directory) apply(p *Person, f Fields) (named Props, err error) {
 			continue
 		}
 		named |= bit
-		raw, err := json.Marshal(v)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w: %v", name, ErrInvalid, err)
+		raw, ready := v.(json.RawMessage)
+		if !ready {
+			if raw, err = json.Marshal(v); err != nil {
+				return 0, fmt.Errorf("%s: %w: %v", name, ErrInvalid, err)
+			}
 		}
 		if bit != PropManager {
 			if err := byName[strings.ToLower(name)].set(p, raw); err != nil {

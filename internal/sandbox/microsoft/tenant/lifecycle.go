@@ -20,9 +20,14 @@ func (d *Directory) Remove(id string) error {
 }
 
 func (d *Directory) drop(i int32, r *record, to state) {
+	d.groups.left(d.refs(i), r.state == active, to == purged)
 	if r.state == active {
 		delete(d.byUPN, strings.ToLower(r.person.UserPrincipalName))
 		d.live--
+		d.went(i)
+		if d.clock != nil {
+			d.left[i] = d.clock().UTC()
+		}
 	}
 	r.state = to
 	r.turned = d.touch(i)
@@ -71,10 +76,12 @@ func (d *Directory) Restore(id string) error {
 	}
 	d.byUPN[upn] = i
 	d.live++
+	d.came(i)
 	r.state = active
 	r.turned = d.touch(i)
 	r.mark(PropAll&r.ever, r.turned)
 	d.relink(i, r.person.Manager, r.turned)
+	d.groups.returned(d.refs(i))
 	for _, j := range d.reports[id] {
 		rep := d.records[j]
 		if rep.lost != id {

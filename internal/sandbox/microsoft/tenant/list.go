@@ -20,22 +20,6 @@ func (d *Directory) List(pos, limit int, match func(*Person) bool) (people []Per
 	return people, pos, false
 }
 
-// Count is the number of active people who match.
-func (d *Directory) Count(match func(*Person) bool) int {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if match == nil {
-		return d.live
-	}
-	n := 0
-	for _, r := range d.records {
-		if r.state == active && match(&r.person) {
-			n++
-		}
-	}
-	return n
-}
-
 // Person finds an active person by ID or user principal name.
 func (d *Directory) Person(key string) (Person, bool) {
 	d.mu.RLock()

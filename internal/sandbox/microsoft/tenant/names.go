@@ -41,14 +41,16 @@ var languages = []string{"en-US", "en-GB", "de-DE", "fr-FR", "pl-PL", "pt-BR", "
 // SKU and service plan IDs of common Microsoft 365 products (documented,
 // "Product names and service plan identifiers for licensing").
 const (
-	skuE3     = "05e9a617-0261-4cee-bb44-138d3ef5d965"
-	skuE5     = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
-	skuF3     = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
-	skuVisio  = "c5928f49-12ba-48f7-ada3-0d743a3601d5"
-	skuBI     = "a403ebcc-fae0-4ca2-8c8c-7a907fd6c235"
-	planSway  = "a23b959c-7ce8-4e57-9140-b90eb88a9e97"
-	planYam   = "7547a3fe-08ee-4ccb-b430-5077c5041653"
-	planTeams = "57ff2da0-773e-42df-b2af-ffb7a2317929"
+	skuE3      = "05e9a617-0261-4cee-bb44-138d3ef5d965"
+	skuE5      = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
+	skuF3      = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
+	skuVisio   = "c5928f49-12ba-48f7-ada3-0d743a3601d5"
+	skuFlow    = "f30db892-07e9-47e9-837c-80727f46fd3d"
+	skuProject = "53818b1b-4a27-454b-8896-0dba576410e6"
+	skuBI      = "a403ebcc-fae0-4ca2-8c8c-7a907fd6c235"
+	planSway   = "a23b959c-7ce8-4e57-9140-b90eb88a9e97"
+	planYam    = "7547a3fe-08ee-4ccb-b430-5077c5041653"
+	planTeams  = "57ff2da0-773e-42df-b2af-ffb7a2317929"
 )
 
 // bundles are the usual assignments; people share them, since nobody writes

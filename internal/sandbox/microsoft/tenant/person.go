@@ -96,7 +96,7 @@ func (pr *property) set(p *Person, raw json.RawMessage) error {
 		p.AccountEnabled = b
 	case pr.bit == PropAssignedLicenses:
 		var l []License
-		if err := decode(raw, &l); err != nil {
+		if err := strict(raw, &l); err != nil {
 			return fmt.Errorf("%s: %w: want an array of {skuId, disabledPlans} or null", pr.name, ErrInvalid)
 		}
 		for i := range l {
@@ -117,8 +117,11 @@ func (pr *property) set(p *Person, raw json.RawMessage) error {
 	return nil
 }
 
-// decode refuses what json.Unmarshal lets through: unknown members.
-func decode(raw json.RawMessage, v any) error {
+// decode reads a value without objects.
+func decode(raw json.RawMessage, v any) error { return json.Unmarshal(raw, v) }
+
+// strict refuses what json.Unmarshal lets through: unknown members.
+func strict(raw json.RawMessage, v any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	return d.Decode(v)

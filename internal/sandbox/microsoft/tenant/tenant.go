@@ -53,7 +53,8 @@ type Tenant struct {
 	Accounts []Account
 	*Directory
 
-	now func() time.Time
+	now       func() time.Time
+	licensing licensing
 
 	mu     sync.Mutex
 	grants map[string]*grant // by app ID
@@ -69,6 +70,11 @@ type Spec struct {
 	Domain string `json:"domain"`
 	People int    `json:"people"`
 	Seed   uint64 `json:"seed"`
+
+	// Teams is how many groups are Teams; a fifth as many security groups hold
+	// them. Memberships is how many people they have together.
+	Teams       int `json:"teams"`
+	Memberships int `json:"memberships"`
 }
 
 var (
@@ -103,6 +109,9 @@ func New(s Spec, now func() time.Time) (*Tenant, error) {
 	case s.People < 0 || s.People > MaxPeople:
 		return nil, fmt.Errorf("tenant: new: people %d: %w: want 0 to %d", s.People, ErrInvalid, MaxPeople)
 	}
+	if err := s.checkGroups(); err != nil {
+		return nil, fmt.Errorf("tenant: new: %w", err)
+	}
 	t := &Tenant{
 		ID: s.ID, Name: s.Name, Domain: s.Domain, now: now,
 		Directory: newDirectory(s.Seed),
@@ -116,7 +125,14 @@ func New(s Spec, now func() time.Time) (*Tenant, error) {
 			account(r, s, "siobhan.o'neil", "Siobhán O'Neil", "employee"),
 		},
 	}
+	t.clock = now
 	if err := t.generate(s.People, s.Domain, r); err != nil {
+		return nil, fmt.Errorf("tenant: new: %w", err)
+	}
+	if err := t.generateGroups(s.Teams, s.Memberships); err != nil {
+		return nil, fmt.Errorf("tenant: new: %w", err)
+	}
+	if err := t.subscribe(rand.New(rand.NewPCG(s.Seed, 0x736b7573))); err != nil {
 		return nil, fmt.Errorf("tenant: new: %w", err)
 	}
 	return t, nil

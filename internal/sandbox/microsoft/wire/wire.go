@@ -140,7 +140,8 @@ func (g *Gate) Send(w http.ResponseWriter, r *http.Request, tenant, path string,
 	}
 	var f fault.Fault
 	cut := false
-	if rep.Status < 300 && len(body) > 1 {
+	bare := rep.Status == http.StatusFound && path == fault.MailboxReport
+	if rep.Status < 300 && len(body) > 1 || bare {
 		f, cut = g.Faults.Take(tenant, path, fault.Cut, fault.CutChunked)
 	}
 	if !cut {
@@ -148,6 +149,9 @@ func (g *Gate) Send(w http.ResponseWriter, r *http.Request, tenant, path string,
 		w.WriteHeader(rep.Status)
 		_, _ = w.Write(body) // the client has gone: nobody to tell
 		return
+	}
+	if bare { // there is no body to cut: the connection breaks before the answer
+		panic(http.ErrAbortHandler) // as below
 	}
 	if f.Kind == fault.Cut {
 		h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"time"
+
+	"rollcall/internal/job"
+)
+
+// Run is a run as the API shows it.
+type Run struct {
+	ID         string     `json:"id" example:"04f8f6b1c2d-9f2c4e71ab03"`
+	Trigger    string     `json:"trigger" enum:"first,schedule,manual,again,approve,reject,preview,person,erase" doc:"Who started it. again: a sync asked for while another was under way. approve, reject: a decision on the removals that plan names. preview: writes beside what is stored, not into it. person: brings one person up to date. erase: erases one." example:"manual"`
+	By         string     `json:"by,omitempty" doc:"Who asked for it, as the vendor asserted; absent if nobody did." example:"ada@vendor.example"`
+	Person     string     `json:"person,omitempty" format:"uuid" doc:"Whom a run for one person is about." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
+	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto." example:"succeeded"`
+	Phase      string     `json:"phase,omitempty" doc:"What the run is at, or was at when it ended." example:"people"`
+	Full       bool       `json:"full" doc:"Whether the whole tenant is read, rather than what changed since the last run."`
+	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
+	Slices     int        `json:"slices" doc:"How many pieces the work was cut into so far." example:"1"`
+	QueuedAt   *time.Time `json:"queuedAt,omitempty" doc:"When it was asked for; only while queued." example:"2026-11-21T09:40:00Z"`
+	Began      *time.Time `json:"began,omitempty" example:"2026-11-21T09:40:02Z"`
+	Ended      *time.Time `json:"ended,omitempty" example:"2026-11-21T09:40:09Z"`
+	NextTry    *time.Time `json:"nextTry,omitempty" doc:"When a waiting run goes on."`
+	MergedInto string     `json:"mergedInto,omitempty" doc:"The run that did its work."`
+	Override   bool       `json:"override,omitempty" doc:"True if somebody had let the run pass the guard."`
+
+	Counters    *Counters     `json:"counters,omitempty" doc:"What became of people, and what it took. Absent while queued."`
+	Teams       *KindCounters `json:"teams,omitempty" doc:"What became of teams. Absent while queued, as the following four."`
+	Memberships *KindCounters `json:"memberships,omitempty" doc:"What became of memberships: created and archived only."`
+	Licenses    *KindCounters `json:"licenses,omitempty"`
+	Mailboxes   *KindCounters `json:"mailboxes,omitempty"`
+	Positions   *KindCounters `json:"positions,omitempty"`
+
+	Phases   []Phase   `json:"phases,omitempty" nullable:"false" doc:"What the run has gone through, in order; the last may be under way."`
+	Skipped  []Skipped `json:"skipped,omitempty" nullable:"false" doc:"What the run left out, and why; absent if nothing."`
+	Steps    []Step    `json:"steps,omitempty" nullable:"false" doc:"What a run for one person did, with reasons."`
+	Forecast *Forecast `json:"forecast,omitempty" doc:"How things would stand after the sync; only of a preview."`
+	Samples  []Sample  `json:"samples,omitempty" nullable:"false" doc:"Up to five changes of each type that a preview has found; only of the newest preview, for 24 hours unless somebody is erased, and not in lists."`
+
+	Problem     *Trouble `json:"problem,omitempty" doc:"What went wrong; absent if nothing."`
+	Plan        *Plan    `json:"plan,omitempty" doc:"The removals that waited when the run ended, or that it decides; absent if none."`
+	FirstChange int64    `json:"firstChange" doc:"The number of the connection's newest change before the run." example:"1268"`
+	LastChange  int64    `json:"lastChange" doc:"The number of the connection's newest change when this was written." example:"1284"`
+}
+
+// Counters is what a run did. What became of people is exact.
+type Counters struct {
+	Created      int `json:"created" doc:"People stored for the first time." example:"12"`
+	Updated      int `json:"updated" example:"3"`
+	Archived     int `json:"archived" doc:"People who left; their records stay." example:"1"`
+	Reactivated  int `json:"reactivated" doc:"People who came back." example:"0"`
+	Unchanged    int `json:"unchanged" doc:"People listed without a difference; those of a page that was read again after a crash count again." example:"4"`
+	Seen         int `json:"seen" doc:"People that Microsoft listed, repeats included." example:"20"`
+	GraphCalls   int `json:"graphCalls" doc:"Requests to Microsoft Graph, repeated ones included." example:"2"`
+	Units        int `json:"units" doc:"What these requests cost, in Microsoft's resource units." example:"5"`
+	Throttles    int `json:"throttles" doc:"How often Microsoft asked to slow down." example:"0"`
+	Retries      int `json:"retries" example:"0"`
+	Transactions int `json:"transactions" doc:"Commits to the store." example:"2"`
+	Pages        int `json:"pages" example:"1"`
+}
+
+// KindCounters is what became of one kind of record, exactly.
+type KindCounters struct {
+	Created     int `json:"created" example:"4"`
+	Updated     int `json:"updated" example:"1"`
+	Archived    int `json:"archived" example:"0"`
+	Reactivated int `json:"reactivated" example:"0"`
+}
+
+// Phase is one part of a run.
+type Phase struct {
+	Name       string     `json:"name" example:"people"`
+	Began      time.Time  `json:"began" example:"2026-11-21T09:40:02Z"`
+	Ended      *time.Time `json:"ended,omitempty" doc:"Absent while it is under way." example:"2026-11-21T09:40:07Z"`
+	Full       bool       `json:"full" doc:"Whether all of it is read, rather than what changed." example:"false"`
+	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
+	Pages      int        `json:"pages" example:"1"`
+	GraphCalls int        `json:"graphCalls" doc:"Requests to Microsoft Graph, repeated ones included." example:"2"`
+	Units      int        `json:"units" doc:"What these requests cost, in Microsoft's resource units." example:"5"`
+	Changes    int64      `json:"changes" doc:"How many numbered changes it made." example:"16"`
+}
+
+// Skipped is something that a run left out.
+type Skipped struct {
+	What    string `json:"what" doc:"A category, as in settings, or the ID of a scope group." example:"licenses"`
+	Code    string `json:"code,omitempty" doc:"The cause for machines, often Microsoft's own code." example:"Authorization_RequestDenied"`
+	Message string `json:"message" doc:"What happened." example:"Microsoft refused to list the subscriptions of the tenant."`
+	Remedy  string `json:"remedy" doc:"What to do next." example:"Ask the company's administrator to consent again."`
+}
+
+// Step is one step of a run for one person.
+type Step struct {
+	Name   string `json:"name" doc:"found, scope, fields, manager, teams or written; more may follow." example:"scope"`
+	Result string `json:"result" doc:"One word for machines." example:"in"`
+	Detail string `json:"detail" doc:"One sentence for people." example:"The person is a member of a scope group."`
+}
+
+// Forecast is how things would stand after a run that was only previewed.
+type Forecast struct {
+	Total             int `json:"total" doc:"How many people would be active." example:"1842"`
+	HeldPeople        int `json:"heldPeople" doc:"How many removals of people would wait for a human." example:"0"`
+	HeldTeams         int `json:"heldTeams" doc:"How many removals of teams would wait for a human." example:"0"`
+	HeldMemberships   int `json:"heldMemberships" doc:"How many removals of memberships would wait for a human." example:"0"`
+	LicensesTotal     int `json:"licensesTotal" doc:"How many licenses there are, of all SKUs." example:"250"`
+	LicensesAvailable int `json:"licensesAvailable" doc:"How many of them are free." example:"38"`
+}
+
+func shapeRun(r *job.Run) Run {
+	v := Run{
+		ID: r.ID, Trigger: string(r.Trigger), State: string(r.State), By: r.By, Person: r.Person, Phase: r.Phase, Full: r.Full, Why: r.Why,
+		Slices: r.Slices, Began: when(r.Began), Ended: when(r.Ended), NextTry: when(r.NextTry),
+		MergedInto: r.MergedInto, Override: r.Override, FirstChange: r.FirstChange, LastChange: r.LastChange,
+		Counters: &Counters{
+			Created: r.Created, Updated: r.Updated, Archived: r.Archived, Reactivated: r.Reactivated,
+			Unchanged: r.Unchanged, Seen: r.Seen, GraphCalls: r.GraphCalls, Units: r.Units, Throttles: r.Throttles,
+			Retries: r.Retries, Transactions: r.Transactions, Pages: r.Pages,
+		},
+		Teams: shapeKind(r.Teams), Memberships: shapeKind(r.Memberships), Licenses: shapeKind(r.Licenses),
+		Mailboxes: shapeKind(r.Mailboxes), Positions: shapeKind(r.Positions),
+		Plan: shapePlan(r.Plan),
+	}
+	for _, p := range r.Phases {
+		v.Phases = append(v.Phases, Phase{
+			Name: p.Name, Began: p.Began.UTC(), Ended: when(p.Ended), Full: p.Full, Why: p.Why,
+			Pages: p.Pages, GraphCalls: p.GraphCalls, Units: p.Units, Changes: p.Changes,
+		})
+	}
+	for _, s := range r.Skipped {
+		v.Skipped = append(v.Skipped, Skipped(s))
+	}
+	for _, s := range r.Steps {
+		v.Steps = append(v.Steps, Step(s))
+	}
+	if r.Forecast != nil {
+		f := Forecast(*r.Forecast)
+		v.Forecast = &f
+	}
+	if r.Error != "" || r.Code != "" {
+		v.Problem = &Trouble{Code: r.Code, Message: r.Error, Remedy: r.Remedy}
+	}
+	return v
+}
+
+func shapeKind(k job.KindCounters) *KindCounters {
+	v := KindCounters(k)
+	return &v
+}

@@ -1,0 +1,351 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+// erasure takes one person out of everything that is stored of the connection:
+// the record, the numbered changes, the memberships, their mailbox and the
+// lists of IDs.
+//
+// What stays is the ID, in the numbered person.erased, on the list of those
+// who are not to be stored again, in the records of runs that were about the
+// person, and as the manager of those who report to them: that is Microsoft's
+// word on somebody else, an ID that leads nowhere here, and the next full run
+// would read it again. The job title stays as the name of a position, which
+// tells of nobody.
+type erasure struct {
+	*worker
+	id  string
+	key [16]byte
+}
+
+// maxRedact bounds the changes, as JSON, that one transaction rewrites.
+const maxRedact = 1 << 20
+
+// erase takes the person away step by step, each of which finds nothing to do
+// the second time. The last one tells of it: until then the person is erased
+// again from the start by whoever asks again.
+func (w *worker) erase(ctx context.Context) error {
+	e := &erasure{worker: w, id: w.fence.Run.Person}
+	var ok bool
+	if e.key, ok = directory.Key(e.id); !ok {
+		return fault.New(fault.Invalid, "person's ID is no GUID")
+	}
+	if w.isErased(e.id) {
+		e.step("found", "erased", "The person was erased before, and nothing was left to do.")
+		w.advance()
+		return nil
+	}
+	stored, err := w.Store.Records(ctx, w.part, []string{e.id})
+	if err != nil {
+		return err
+	}
+	var r *directory.Record
+	if one, ok := stored[e.id]; ok {
+		r = &one
+	}
+	if len(w.fence.Run.Steps) == 0 {
+		if err := e.begin(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := w.dropPreview(ctx, "A person was erased, and the preview with them.", "erasure"); err != nil {
+		return err
+	}
+	if w.fence.Erasing.Through == 0 {
+		if err := e.mailboxes(ctx, r); err != nil {
+			return err
+		}
+	}
+	for _, from := range []func(context.Context) error{e.changes, e.rosters, e.scopes, e.seen} {
+		if err := from(ctx); err != nil {
+			return err
+		}
+	}
+	return e.end(ctx, r)
+}
+
+func (e *erasure) step(name, result, detail string) {
+	r := &e.fence.Run
+	r.Steps = append(slices.Clone(r.Steps), job.Step{Name: name, Result: result, Detail: detail})
+}
+
+// begin notes whom the erasure found. The place that another one left, which
+// came to no end, is forgotten.
+func (e *erasure) begin(ctx context.Context, r *directory.Record) error {
+	e.fence.Erasing = job.Fold{To: e.fence.LastChange}
+	switch {
+	case r == nil:
+		e.step("found", "notStored", "Nobody of that ID is stored. Whatever else names the person is erased, and they will not be stored.")
+	case r.Active():
+		e.step("found", "active", "The person is stored.")
+	default:
+		e.step("found", "archived", "The person is stored, and had left.")
+	}
+	return e.commit(ctx, directory.Batch{})
+}
+
+// mailboxes erases the mailboxes of the person's user principal names, those of
+// the past included: a mailbox is known by that name alone.
+func (e *erasure) mailboxes(ctx context.Context, r *directory.Record) error {
+	ids := make(map[string]struct{})
+	if r != nil && r.UserPrincipalName != "" {
+		ids[directory.MailboxID(r.UserPrincipalName)] = struct{}{}
+	}
+	err := e.rows(ctx, 0, func(row *directory.ChangeRow) error {
+		for i := range row.Changes {
+			var upn string
+			c := &row.Changes[i]
+			if c.ID == e.id && json.Unmarshal(c.Set["userPrincipalName"], &upn) == nil && upn != "" {
+				ids[directory.MailboxID(upn)] = struct{}{}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(ids, func(id string, _ struct{}) bool { return e.isErased(id) })
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(ids)), directory.MaxRows/2) {
+		stored, err := e.Store.MailboxRecords(ctx, e.part, chunk)
+		if err != nil {
+			return err
+		}
+		e.fence.Erased += len(chunk)
+		if err := e.commit(ctx, directory.Batch{EraseMailboxes: slices.Sorted(maps.Keys(stored)), Erased: chunk}); err != nil {
+			return err
+		}
+		for _, id := range chunk {
+			e.mark(id)
+		}
+	}
+	return nil
+}
+
+// mark counts an ID among the erased for the rest of the slice.
+func (e *erasure) mark(id string) {
+	if e.erased == nil {
+		e.erased = make(map[[16]byte]struct{})
+	}
+	key, _ := directory.Key(id)
+	e.erased[key] = struct{}{}
+}
+
+// rows calls each with one stored row of changes after the other.
+func (e *erasure) rows(ctx context.Context, after int64, each func(*directory.ChangeRow) error) error {
+	for {
+		rows, err := e.Store.ChangeRows(ctx, e.part, after, maxLog)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for i := range rows {
+			if err := each(&rows[i]); err != nil {
+				return err
+			}
+			if n := len(rows[i].Changes); n > 0 {
+				after = rows[i].Changes[n-1].Number
+			}
+		}
+	}
+}
+
+// changes redacts what the feed tells of the person. The numbers stay, so that
+// the feed has no gap. What changed of positions has been taken in before.
+func (e *erasure) changes(ctx context.Context) error {
+	var (
+		batch directory.Batch
+		bytes int
+	)
+	flush := func() error {
+		err := e.commit(ctx, batch)
+		batch, bytes = directory.Batch{}, 0
+		return err
+	}
+	f := &e.fence
+	err := e.rows(ctx, f.Erasing.Through, func(row *directory.ChangeRow) error {
+		if len(row.Changes) == 0 {
+			return nil
+		}
+		if e.redact(row.Changes) {
+			size := sizeOf(row.Changes)
+			if bytes > 0 && bytes+size > maxRedact || batch.Rows() == directory.MaxRows {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			batch.Redact, bytes = append(batch.Redact, *row), bytes+size
+		}
+		f.Erasing.Through = row.Changes[len(row.Changes)-1].Number
+		if !e.spent() {
+			return nil
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		return errBudget
+	})
+	if err != nil || len(batch.Redact) == 0 {
+		return err
+	}
+	return flush()
+}
+
+// redact takes the person out of the changes, and reports whether any named
+// them.
+func (e *erasure) redact(cs []directory.Change) (changed bool) {
+	for i := range cs {
+		c := &cs[i]
+		gone := c.ID != "" && (c.ID == e.id || e.isErased(c.ID)) && c.Type != directory.Erased
+		joined, left := without(c.Joined, e.id), without(c.Left, e.id)
+		if n := len(joined) + len(left); !gone && n < len(c.Joined)+len(c.Left) {
+			c.Joined, c.Left, changed = joined, left, true
+			gone = n == 0 // it told of nobody else
+		}
+		if gone {
+			*c = directory.Change{Number: c.Number, Type: directory.Redacted, Run: c.Run, At: c.At}
+			changed = true
+		}
+	}
+	return changed
+}
+
+func without(ids []string, id string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
+}
+
+// sizeOf estimates the bytes of changes as JSON.
+func sizeOf(cs []directory.Change) (n int) {
+	for i := range cs {
+		n += 512 + 39*(len(cs[i].Joined)+len(cs[i].Left))
+		for name, v := range cs[i].Set {
+			n += len(name) + len(v) + 4
+		}
+	}
+	return n
+}
+
+// rosters takes the person out of the teams, without a change that names them.
+func (e *erasure) rosters(ctx context.Context) error {
+	of, err := e.Store.TeamsOf(ctx, e.part, [][16]byte{e.key})
+	if err != nil {
+		return err
+	}
+	b := newTeamBatch(e.worker)
+	for _, team := range of[e.key] {
+		t, err := b.entry(ctx, team)
+		if err != nil {
+			return err
+		}
+		if t.next.ID == "" {
+			return fault.New(fault.Invalid, "team %s has members, and there is no such team", team)
+		}
+		if err := b.load(ctx, t); err != nil {
+			return err
+		}
+		r := t.bucket(e.id)
+		at, found := r.Find(e.key)
+		if !found {
+			return fault.New(fault.Invalid, "team %s has a member in the wrong row", team)
+		}
+		r.unmark(at)
+		r.Members = slices.Delete(r.Members, at, at+1)
+		r.count.Active--
+		r.dirty = true
+		b.touch(t)
+		if err := b.room(ctx); err != nil {
+			return err
+		}
+		if e.spent() {
+			if err := b.flush(ctx); err != nil {
+				return err
+			}
+			return errBudget
+		}
+	}
+	return b.flush(ctx)
+}
+
+// scopes writes the list of the scope groups' members anew, without the person.
+func (e *erasure) scopes(ctx context.Context) error {
+	if _, listed := e.scoped[e.key]; !listed {
+		return nil
+	}
+	delete(e.scoped, e.key)
+	f := &e.fence
+	set := e.enumID("g")
+	ids := make([]string, 0, len(e.scoped))
+	for key := range e.scoped {
+		ids = append(ids, uuid.UUID(key).String())
+	}
+	f.Untidy = true
+	for chunk := range slices.Chunk(ids, maxSeen) {
+		if err := e.commit(ctx, directory.Batch{ScopeSet: set, Scope: chunk}); err != nil {
+			return err
+		}
+	}
+	f.Scope.Set = set
+	return e.commit(ctx, directory.Batch{})
+}
+
+// seen drops the IDs that enumerations have seen which came to no end, and the
+// scopes that are not in use: the next run begins such an enumeration anew.
+func (e *erasure) seen(ctx context.Context) error {
+	for _, c := range []*job.Cursor{&e.fence.People, &e.fence.Groups} {
+		if c.Enum != "" {
+			c.Next, c.Swept = "", ""
+		}
+	}
+	if e.fence.Groups.Enum != "" {
+		e.fence.Groups.Delta = ""
+	}
+	s := &e.fence.Scope
+	s.Next, s.At, s.Link, s.Count = "", 0, "", 0
+	for {
+		rows, err := e.Store.SeenRows(ctx, e.part, directory.MaxRows)
+		if err == nil && len(rows) == 0 {
+			rows, err = e.Store.ScopeRows(ctx, e.part, s.Set, directory.MaxRows)
+		}
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		if err := e.commit(ctx, directory.Batch{DropSeen: rows}); err != nil {
+			return err
+		}
+		if e.spent() {
+			return errBudget
+		}
+	}
+}
+
+// end deletes the record and tells of it, in one transaction: so it is told
+// once, and nothing of the person comes after.
+func (e *erasure) end(ctx context.Context, r *directory.Record) error {
+	f := &e.fence
+	batch := directory.Batch{Erased: []string{e.id}}
+	c := &directory.Change{Type: directory.Erased, ID: e.id}
+	if r != nil {
+		batch.Erase = batch.Erased
+		relist(f, &batch, e.id, listingOf(r), unlisted)
+		c.Position = move(r, nil)
+		f.Stored--
+		if r.Active() {
+			f.Active--
+		}
+	}
+	e.tell(&batch, c)
+	f.Erased++
+	f.Erasing = job.Fold{}
+	e.step("written", "erased", "The person is erased. A change of their own tells so, and the next syncs leave them out.")
+	e.advance()
+	return e.commit(ctx, batch)
+}

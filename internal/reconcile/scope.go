@@ -1,0 +1,389 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+const (
+	// maxJoined is how many people may join the scope groups at once and be
+	// fetched one by one, twenty a call; more come faster in a full run.
+	maxJoined = 2000
+	// maxDiffer is how many people of the difference of two scopes are looked
+	// at between two commits.
+	maxDiffer = 100
+)
+
+// asks reports whether the settings want the property of people.
+func (w *worker) asks(property string) bool { return slices.Contains(w.properties(), property) }
+
+// isErased reports whether somebody was erased, and so is not stored again.
+func (w *worker) isErased(id string) bool {
+	k, ok := directory.Key(id)
+	_, erased := w.erased[k]
+	return ok && erased
+}
+
+// chosenBySettings reports whether the settings want such a person, scope
+// groups apart.
+func (w *worker) chosenBySettings(p *directory.Person) bool {
+	s := &w.fence.Scope
+	if s.NoGuests && p.UserType == "Guest" {
+		return false
+	}
+	return !s.NoDisabled || p.AccountEnabled == nil || *p.AccountEnabled
+}
+
+// inGroups reports whether the person is a member of a scope group, as far as
+// the list of their members tells, or there are none.
+func (w *worker) inGroups(id string) bool {
+	if !w.fence.Scope.Grouped {
+		return true
+	}
+	k, ok := directory.Key(id)
+	_, in := w.scoped[k]
+	return ok && in
+}
+
+// rescope puts the settings into the fence, and reports whether they choose
+// people whom those before did not. Where they have become narrower, the people
+// stored are to be judged anew.
+func (w *worker) rescope() (wider bool) {
+	s, c := &w.fence.Scope, &w.chosen
+	was := *s
+	s.NoGuests, s.NoDisabled, s.Grouped = !c.Guests, !c.Disabled, len(c.Groups) > 0
+	if s.NoGuests && !was.NoGuests || s.NoDisabled && !was.NoDisabled || s.Grouped && !was.Grouped {
+		s.Rejudge, s.Swept = true, ""
+	}
+	if s.Next != "" { // a list that was not finished is begun anew
+		w.fence.Untidy = true
+	}
+	s.Next, s.At, s.Link, s.Count = "", 0, "", 0
+	if !s.Rejudge {
+		s.Swept = ""
+	}
+	return was.NoGuests && !s.NoGuests || was.NoDisabled && !s.NoDisabled || was.Grouped && !s.Grouped
+}
+
+func (w *worker) scopeDue() bool {
+	return w.syncs() && (w.fence.Scope.Grouped || w.fence.Scope.Set != "")
+}
+
+// scope lists the members of the scope groups, and takes in what has changed.
+func (w *worker) scope(ctx context.Context) error {
+	s := &w.fence.Scope
+	if !s.Grouped { // the groups were taken out of the settings
+		s.Set, w.scoped, w.fence.Untidy = "", nil, true
+		w.advance()
+		return nil
+	}
+	if s.Next == "" {
+		s.Next, w.fence.Untidy = w.enumID("g"), true
+	}
+	if err := w.listScope(ctx); err != nil {
+		return err
+	}
+	listed, err := w.Store.Scope(ctx, w.part, s.Next)
+	if err != nil {
+		return err
+	}
+	was := w.scoped
+	if s.Problem != nil && s.Set != "" {
+		// Nothing is known of some group's members: the list stays as it was.
+		s.Next = ""
+		w.advance()
+		return nil
+	}
+	w.scoped = listed
+	if s.Set != "" && w.fence.People.Enum == "" {
+		if err := w.differ(ctx, was, listed); err != nil {
+			return err
+		}
+	}
+	s.Set, s.Next, s.Swept = s.Next, "", ""
+	w.advance()
+	return w.commit(ctx, directory.Batch{})
+}
+
+// listScope lists the members of each scope group. A group that is gone,
+// forbidden or empty lets no removal of this run take effect.
+func (w *worker) listScope(ctx context.Context) error {
+	s := &w.fence.Scope
+	var ids []string
+	flush := func() error {
+		err := w.commit(ctx, directory.Batch{ScopeSet: s.Next, Scope: ids})
+		ids = nil
+		return err
+	}
+	for s.At < len(w.chosen.Groups) {
+		group := w.chosen.Groups[s.At]
+		p, err := w.Graph.Transitive(ctx, w.conn.Tenant, group, s.Link)
+		e := fault.Of(err)
+		switch {
+		case err == nil:
+			ids = append(ids, p.IDs...)
+			s.Count += len(p.IDs)
+			s.Link = p.Next
+			w.fence.Run.Pages++
+			w.fence.Attempt = 0
+			if p.Next == "" && s.Count == 0 {
+				w.scopeProblem(group, "scope_group_empty", "A scope group has no members that Rollcall can see.",
+					"Check the group in Microsoft Entra. If its membership is hidden, Rollcall needs the permission Member.Read.Hidden. If it is meant to be empty, take it out of the connection's settings.")
+			}
+		case e.Kind == fault.NotFound:
+			w.scopeProblem(group, "scope_group_gone", "A scope group does not exist any more.",
+				"Restore the group in Microsoft Entra, or choose another one in the connection's settings.")
+			s.Link = ""
+		case e.Kind == fault.Denied:
+			w.scopeProblem(group, "scope_group_forbidden", "Microsoft does not let Rollcall read the members of a scope group.", e.Remedy)
+			s.Link = ""
+		case e.Kind == fault.Expired && s.Link != "":
+			s.Link, s.Count = "", 0 // the list is begun anew after a pause
+			if err := flush(); err != nil {
+				return err
+			}
+			return &fault.Error{Kind: fault.Unknown, Code: e.Code, Err: err}
+		default:
+			if ferr := flush(); ferr != nil {
+				return ferr
+			}
+			return err
+		}
+		if s.Link == "" {
+			s.At, s.Count = s.At+1, 0
+		}
+		last := s.At == len(w.chosen.Groups)
+		if last || len(ids) >= maxSeen-1000 || w.spent() {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if !last && w.spent() {
+			return errBudget
+		}
+	}
+	return nil
+}
+
+func (w *worker) scopeProblem(group, code, message, remedy string) {
+	if w.fence.Scope.Problem == nil {
+		w.fence.Scope.Problem = &job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy}
+	}
+	w.note(job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy})
+}
+
+// difference is one person who joined or left the scope.
+type difference struct {
+	key    [16]byte
+	joined bool
+}
+
+// differ takes in who has joined the scope groups and who has left them. A
+// delta round would tell of neither.
+func (w *worker) differ(ctx context.Context, was, is map[[16]byte]struct{}) error {
+	var ds []difference
+	joined := 0
+	for k := range is {
+		if _, ok := was[k]; !ok {
+			ds = append(ds, difference{k, true})
+			joined++
+		}
+	}
+	for k := range was {
+		if _, ok := is[k]; !ok {
+			ds = append(ds, difference{k, false})
+		}
+	}
+	if joined > maxJoined {
+		w.enumerate("many people have joined the scope groups", scopeHash(w.properties()))
+		return nil
+	}
+	slices.SortFunc(ds, func(a, b difference) int { return bytes.Compare(a.key[:], b.key[:]) })
+	s := &w.fence.Scope
+	for chunk := range slices.Chunk(ds, maxDiffer) {
+		last := uuid.UUID(chunk[len(chunk)-1].key).String()
+		if last <= s.Swept {
+			continue
+		}
+		if err := w.take(ctx, chunk); err != nil {
+			return err
+		}
+		s.Swept = last
+		if w.spent() {
+			if err := w.commit(ctx, directory.Batch{}); err != nil {
+				return err
+			}
+			return errBudget
+		}
+	}
+	return nil
+}
+
+// take fetches those who joined, and judges those who left.
+func (w *worker) take(ctx context.Context, ds []difference) error {
+	var joined, left []string
+	for _, d := range ds {
+		if id := uuid.UUID(d.key).String(); d.joined {
+			joined = append(joined, id)
+		} else {
+			left = append(left, id)
+		}
+	}
+	b := newBatcher(w)
+	if len(joined) > 0 {
+		items, err := w.Graph.Whole(ctx, w.conn.Tenant, joined, w.properties())
+		if err != nil {
+			return err
+		}
+		if err := b.page(ctx, directory.Page{Items: items}); err != nil {
+			return err
+		}
+	}
+	if len(left) > 0 {
+		stored, err := w.Store.Records(ctx, w.part, left)
+		if err != nil {
+			return err
+		}
+		var rs []directory.Record
+		for _, id := range left {
+			if r, ok := stored[id]; ok {
+				rs = append(rs, r)
+			}
+		}
+		if err := w.judgeScope(ctx, b, rs); err != nil {
+			return err
+		}
+	}
+	if err := b.flush(ctx); err != nil {
+		return err
+	}
+	if len(joined) == 0 || !w.groupsWanted() {
+		return nil
+	}
+	groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, joined)
+	if err != nil {
+		if fault.Is(err, fault.Denied) { // told when the teams are skipped
+			return nil
+		}
+		return err
+	}
+	return w.joinTeams(ctx, groups)
+}
+
+// judgeScope proposes the removal of those stored people whom the settings do
+// not choose any more. Who is in no scope group, as far as the list of their
+// members tells, is asked for first.
+func (w *worker) judgeScope(ctx context.Context, b *batcher, rs []directory.Record) error {
+	var ask []string
+	out := make(map[string]bool)
+	for i := range rs {
+		switch r := &rs[i]; {
+		case !r.Removable():
+		case !w.chosenBySettings(&r.Person):
+			out[r.ID] = true
+		case !w.inGroups(r.ID):
+			ask = append(ask, r.ID)
+		}
+	}
+	left, err := w.confirmLeft(ctx, ask)
+	if err != nil {
+		return err
+	}
+	for i := range rs {
+		r := &rs[i]
+		if !out[r.ID] && !left[r.ID] {
+			continue
+		}
+		f := &folded{entry: entry{prior: r, next: *r}}
+		f.next.Pending = directory.OutOfScope
+		if err := b.add(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirmLeft returns those of the people who are in the tenant and in none of
+// the scope groups, as Microsoft says of each. While a group is gone, forbidden
+// or empty nobody has left.
+func (w *worker) confirmLeft(ctx context.Context, ids []string) (map[string]bool, error) {
+	left := make(map[string]bool)
+	if len(ids) == 0 || w.fence.Scope.Problem != nil || len(w.chosen.Groups) == 0 {
+		return left, nil
+	}
+	in, err := w.Graph.InGroups(ctx, w.conn.Tenant, ids, w.chosen.Groups)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if is, known := in[id]; known && !is {
+			left[id] = true
+		}
+	}
+	return left, nil
+}
+
+// scope settles those of a page who are in no scope group, as far as the list
+// of their members tells.
+func (b *batcher) scope(ctx context.Context, people []*folded) error {
+	var ask []string
+	for _, f := range people {
+		if f.unsure != nil && f.next.Removable() {
+			ask = append(ask, f.next.ID)
+		}
+	}
+	left, err := b.w.confirmLeft(ctx, ask)
+	if err != nil {
+		return err
+	}
+	for _, f := range people {
+		if f.unsure == nil {
+			continue
+		}
+		current := f.next
+		switch {
+		case left[current.ID] || !current.Removable():
+			f.leave(&current, *f.unsure, directory.OutOfScope)
+		default:
+			f.merge(&current, *f.unsure)
+		}
+	}
+	return nil
+}
+
+// rejudge proposes the removal of everybody stored whom settings that have
+// become narrower do not choose any more.
+func (w *worker) rejudge(ctx context.Context) error {
+	s := &w.fence.Scope
+	for {
+		page, next, err := w.Store.People(ctx, w.part, s.Swept, maxConfirm)
+		if err != nil {
+			return err
+		}
+		b := newBatcher(w)
+		if err := w.judgeScope(ctx, b, page); err != nil {
+			return err
+		}
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+		if s.Swept = next; next == "" {
+			s.Rejudge = false
+			w.advance()
+			return nil
+		}
+		if w.spent() {
+			if err := w.commit(ctx, directory.Batch{}); err != nil {
+				return err
+			}
+			return errBudget
+		}
+	}
+}

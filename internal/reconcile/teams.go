@@ -1,0 +1,271 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/job"
+)
+
+// groupsHash binds the delta link of groups to which of them are stored, and
+// whether all their members are. Version counts the properties asked for.
+func (w *worker) groupsHash() string {
+	const version = "1"
+	h := "v" + version
+	for _, on := range []bool{w.chosen.Teams, w.chosen.SecurityGroups} {
+		if on {
+			h += "+"
+		} else {
+			h += "-"
+		}
+	}
+	return h
+}
+
+func (w *worker) groupsWanted() bool { return w.chosen.Teams || w.chosen.SecurityGroups }
+
+// teamsDue: groups are wanted, or some are stored that are not wanted any more.
+func (w *worker) teamsDue() bool {
+	return w.syncs() && (w.groupsWanted() || w.fence.Teams.Active > w.fence.Teams.Pending+w.fence.Teams.Held)
+}
+
+// beginGroups chooses between the delta link of groups and a full enumeration.
+func (w *worker) beginGroups() {
+	c := &w.fence.Groups
+	hash := w.groupsHash()
+	switch {
+	case !w.groupsWanted():
+		return
+	case c.Delta == "" && c.Next == "", c.Enum != "" && c.Delta == "", c.Hash != hash:
+	case w.groupsScopeWider(), w.Now().Sub(c.DeltaAt) > maxDeltaAge:
+	case w.FullEvery > 0 && w.Now().Sub(c.FullAt) > w.FullEvery:
+	default:
+		return
+	}
+	w.enumerateGroups()
+}
+
+// groupsScopeWider reports whether people are wanted now whose memberships
+// were left out: the scope groups were taken out of the settings.
+func (w *worker) groupsScopeWider() bool {
+	was := w.fence.Groups.Scoped
+	return was && !w.fence.Scope.Grouped
+}
+
+func (w *worker) enumerateGroups() {
+	f := &w.fence
+	f.Untidy = true
+	f.Backlog, f.Members = nil, job.Cursor{} // everything is listed anyway
+	f.Groups = job.Cursor{
+		Hash: w.groupsHash(), Enum: w.enumID("t"), Fresh: f.Teams.Stored == 0, FullAt: f.Groups.FullAt, Scoped: f.Scope.Grouped,
+	}
+}
+
+// wants reports whether groups of that kind are stored.
+func (w *worker) wants(k directory.TeamKind) bool {
+	return k == directory.MicrosoftTeam && w.chosen.Teams || k == directory.SecurityGroup && w.chosen.SecurityGroups
+}
+
+// teams follows one round of groups/delta. In a full one the members listed
+// are only put aside: a team may come again on any later page, so they are
+// compared when the last page has come.
+func (w *worker) teams(ctx context.Context) error {
+	if !w.groupsWanted() {
+		return w.dropTeams(ctx)
+	}
+	c := &w.fence.Groups
+	if c.Enum != "" && c.Next == "" {
+		w.full("")
+	}
+	link := c.Next
+	if link == "" && c.Enum == "" {
+		link = c.Delta
+	}
+	b := newTeamBatch(w)
+	for pages := 1; ; pages++ {
+		p, err := w.Graph.Groups(ctx, w.conn.Tenant, link)
+		if err != nil {
+			if cerr := b.commit(ctx, nil); cerr != nil {
+				return cerr
+			}
+			if fault.Is(err, fault.Expired) {
+				return w.restartGroups(ctx, link, err)
+			}
+			return err
+		}
+		for i := range p.Items {
+			if err := b.item(ctx, &p.Items[i]); err != nil {
+				return err
+			}
+		}
+		w.fence.Attempt = 0
+		w.fence.Run.Pages++
+		w.fence.Groups.Next = p.Next
+		if p.Delta != "" {
+			return b.commit(ctx, func() {
+				c := &w.fence.Groups
+				c.Delta, c.DeltaAt = p.Delta, w.Now().UTC()
+				w.advance()
+			})
+		}
+		link = p.Next
+		if spent := w.spent(); spent || pages%maxUncommitted == 0 {
+			if err := b.commit(ctx, nil); err != nil {
+				return err
+			}
+			if spent {
+				return errBudget
+			}
+		}
+	}
+}
+
+// restartGroups is like restart, for groups.
+func (w *worker) restartGroups(ctx context.Context, link string, cause error) error {
+	passing := &fault.Error{Kind: fault.Unknown, Code: fault.Of(cause).Code, Err: cause}
+	if link == "" {
+		return passing
+	}
+	enumerating := w.fence.Groups.Enum != ""
+	w.log.InfoContext(ctx, "full enumeration of groups begins", "why", "Microsoft no longer knew the link")
+	w.enumerateGroups()
+	if err := w.commit(ctx, directory.Batch{}); err != nil {
+		return err
+	}
+	if enumerating {
+		return passing
+	}
+	return nil
+}
+
+// item takes in one entry of a page.
+func (b *teamBatch) item(ctx context.Context, it *directory.TeamItem) error {
+	w := b.w
+	full := w.fence.Groups.Enum != ""
+	e, err := b.entry(ctx, it.ID)
+	if err != nil {
+		return err
+	}
+	stored := e.next.ID != ""
+	switch {
+	case it.Removed != "":
+		if stored && !e.next.Kept && !e.next.Held && e.next.Active() {
+			b.pend(e, it.Removed)
+		}
+		return b.room(ctx)
+	case it.Told && !w.wants(it.Kind):
+		if stored && e.next.Removable() {
+			b.pend(e, directory.OutOfScope)
+		}
+		if full {
+			b.seen = append(b.seen, it.ID)
+		}
+		return b.room(ctx)
+	case it.Told:
+		isNew := !stored || !e.next.Active()
+		b.upsert(e, it.Team)
+		if isNew && !full && !slices.Contains(w.fence.Backlog, it.ID) {
+			if len(w.fence.Backlog) >= maxBacklog {
+				w.fence.Groups.Delta, w.fence.Groups.DeltaAt = "", w.Now() // the next run lists everything
+			} else {
+				w.fence.Backlog = append(slices.Clone(w.fence.Backlog), it.ID)
+			}
+		}
+	case !stored || !e.next.Active():
+		return nil // members of a group that is none of ours
+	}
+	if full {
+		b.seen = append(b.seen, it.ID)
+		b.stage(w.fence.Groups.Enum, it.ID, it.Joined)
+		return b.room(ctx)
+	}
+	if len(it.Joined)+len(it.Left) == 0 {
+		return b.room(ctx)
+	}
+	if err := b.load(ctx, e); err != nil {
+		return err
+	}
+	for _, id := range it.Joined {
+		b.join(e, id)
+	}
+	for _, id := range it.Left {
+		b.leave(e, id)
+	}
+	return b.room(ctx)
+}
+
+// maxBacklog is how many teams a delta round may bring that have to be listed
+// one by one; their IDs are in the fence.
+const maxBacklog = 1000
+
+// dropTeams proposes the removal of all teams, which the settings do not want
+// any more.
+func (w *worker) dropTeams(ctx context.Context) error {
+	b := newTeamBatch(w)
+	for {
+		ts, next, err := w.Store.Teams(ctx, w.part, w.fence.Groups.Swept, maxSettle)
+		if err != nil {
+			return err
+		}
+		for i := range ts {
+			if ts[i].Removable() {
+				b.pend(b.put(&ts[i]), directory.OutOfScope)
+				if err := b.room(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		last := next == ""
+		if last {
+			return b.commit(ctx, func() {
+				w.fence.Groups, w.fence.Backlog, w.fence.Members = job.Cursor{}, nil, job.Cursor{}
+				w.advance()
+			})
+		}
+		if err := b.commit(ctx, func() { w.fence.Groups.Swept = next }); err != nil {
+			return err
+		}
+		if w.spent() {
+			return errBudget
+		}
+	}
+}
+
+// joinTeams puts people into the rosters of those of the groups that are
+// stored.
+func (w *worker) joinTeams(ctx context.Context, groups map[string][]string) error {
+	b := newTeamBatch(w)
+	byTeam := make(map[string][]string)
+	for person, teams := range groups {
+		for _, t := range teams {
+			byTeam[t] = append(byTeam[t], person)
+		}
+	}
+	ids := make([]string, 0, len(byTeam))
+	for id := range byTeam {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		e, err := b.entry(ctx, id)
+		if err != nil {
+			return err
+		}
+		if e.next.ID == "" || !e.next.Active() {
+			continue
+		}
+		if err := b.load(ctx, e); err != nil {
+			return err
+		}
+		slices.Sort(byTeam[id])
+		for _, person := range byTeam[id] {
+			b.join(e, person)
+		}
+		if err := b.room(ctx); err != nil {
+			return err
+		}
+	}
+	return b.flush(ctx)
+}

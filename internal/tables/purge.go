@@ -1,0 +1,97 @@
+package tables
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+
+	"rollcall/internal/fault"
+)
+
+// Purge deletes up to limit rows of a partition of the table directory, of
+// whatever version, and reports whether nothing is left. The fence goes last,
+// and only if nobody has committed since the rows were listed. A partition
+// that somebody else purges at the same time is not done, which is no error:
+// the next call finds out.
+func (s *Store) Purge(ctx context.Context, part string, limit int) (done bool, err error) {
+	defer fault.Wrap(&err, "tables: purge %s", part)
+	fence, err := get(ctx, s.directory, part, fenceKey)
+	fenced := fence.etag != "" // whatever build wrote it
+	if !fenced && !fault.Is(err, fault.NotFound) {
+		return false, err
+	}
+	keys, err := s.purgeable(ctx, part, limit)
+	if err != nil {
+		return false, err
+	}
+	for chunk := range slices.Chunk(keys, maxOperations) {
+		if err := s.dropAll(ctx, part, chunk); err != nil {
+			if fault.Is(err, fault.NotFound) {
+				return false, nil
+			}
+			return false, err
+		}
+	}
+	if len(keys) >= limit {
+		return false, nil
+	}
+	if !fenced {
+		return true, nil
+	}
+	err = remove(ctx, s.directory, part, fenceKey, fence.etag)
+	switch {
+	case fault.Is(err, fault.Conflict):
+		return false, nil
+	case fault.Is(err, fault.NotFound):
+		return true, nil
+	default:
+		return err == nil, err
+	}
+}
+
+// purgeable lists at most limit keys of rows other than the fence, without
+// their values.
+func (s *Store) purgeable(ctx context.Context, part string, limit int) (keys []string, err error) {
+	sel := "RowKey"
+	sp := span{pk: part, from: " ", below: keyEnd, filter: "RowKey ne " + literal(fenceKey), limit: int32(min(max(limit, 1), maxPage))}
+	opts := sp.options()
+	opts.Select = &sel
+	for b, err := range entities(ctx, s.directory, opts) {
+		if err != nil {
+			return nil, err
+		}
+		var key struct{ RowKey string }
+		if err := json.Unmarshal(b, &key); err != nil || key.RowKey == "" {
+			return nil, fault.New(fault.Invalid, "row of %s: no key", part)
+		}
+		if keys = append(keys, key.RowKey); len(keys) >= limit {
+			break
+		}
+	}
+	return keys, nil
+}
+
+// dropAll deletes rows in one transaction. If one of them is not there, none
+// is deleted, and the fault is NotFound.
+func (s *Store) dropAll(ctx context.Context, part string, keys []string) error {
+	whatever := azcore.ETagAny
+	actions := make([]aztables.TransactionAction, 0, len(keys))
+	for _, rk := range keys {
+		entity, err := row{pk: part, rk: rk}.encode()
+		if err != nil {
+			return err
+		}
+		actions = append(actions, aztables.TransactionAction{ActionType: aztables.TransactionTypeDelete, Entity: entity, IfMatch: &whatever})
+	}
+	var resp *http.Response
+	_, err := s.directory.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil)
+	if inner, ok := innerError(resp, err); ok {
+		return inner
+	}
+	return classify(err)
+}
