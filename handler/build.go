@@ -96,12 +96,12 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		Authority: c.authority, AppID: c.app, Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
 	}
 	machine := api.New(api.Options{
-		Connections: store, Runs: store, Directory: store, Removals: store, Plans: store,
+		Connections: store, Runs: store, Directory: store, Teams: store, Holdings: store, Groups: msgraph, Removals: store, Plans: store,
 		Syncer: scheduler, Decider: scheduler, Linker: links,
 		LinkTTL: c.linkTTL, Now: now, Log: log,
 	})
 	janitor := &schedule.Janitor{
-		Store: store, Repairers: []schedule.Repairer{engine, scheduler, verifier}, Now: now, Log: log, Retention: c.retention,
+		Store: store, Previews: store, Repairers: []schedule.Repairer{engine, scheduler, verifier}, Now: now, Log: log, Retention: c.retention,
 	}
 	worker := syncworker.Function{
 		Workers: map[job.Kind]syncworker.Worker{job.Sync: engine.Sync, job.Verify: verifier.Verify},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -139,9 +140,11 @@ type Options struct {
 // API answers everything under /v1. It is an [http.Handler].
 type API struct {
 	Options
-	mux        *http.ServeMux
-	huma       huma.API
-	json, yaml []byte // the document, in both notations
+	mux  *http.ServeMux
+	huma huma.API
+	// document renders the OpenAPI document in both notations, once and when
+	// it is first asked for: it takes longer than all that a cold start needs.
+	document func() (asJSON, asYAML []byte)
 }
 
 // Version of the document; the routes' major version is in their path.
@@ -171,7 +174,7 @@ func New(o Options) *API {
 		OpenAPI: describe(),
 		// Neither huma's documentation page, which loads scripts from
 		// elsewhere, nor its document routes, which render on first use
-		// without a lock: we render once, below.
+		// without a lock: ours have one.
 		Formats: map[string]huma.Format{
 			"application/json": {Marshal: encode, Unmarshal: decode},
 			// The key by which huma finds the writer of any …+json type.
@@ -192,14 +195,20 @@ func New(o Options) *API {
 	a.groupRoutes()
 	a.changeRoutes()
 	loosen(a.huma.OpenAPI())
-	a.json, a.yaml = render(a.huma.OpenAPI())
-	a.mux.HandleFunc("GET /v1/openapi.json", serve("application/openapi+json", a.json))
-	a.mux.HandleFunc("GET /v1/openapi.yaml", serve("application/openapi+yaml", a.yaml))
+	a.document = sync.OnceValues(func() (asJSON, asYAML []byte) { return render(a.huma.OpenAPI()) })
+	a.mux.HandleFunc("GET /v1/openapi.json", serve("application/openapi+json", a.Document))
+	a.mux.HandleFunc("GET /v1/openapi.yaml", serve("application/openapi+yaml", func() []byte {
+		_, asYAML := a.document()
+		return asYAML
+	}))
 	return a
 }
 
 // Document returns the OpenAPI document as it is served, in JSON.
-func (a *API) Document() []byte { return a.json }
+func (a *API) Document() []byte {
+	asJSON, _ := a.document()
+	return asJSON
+}
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -261,9 +270,9 @@ func (a *API) contain(r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-func serve(contentType string, b []byte) http.HandlerFunc {
+func serve(contentType string, document func() []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write(b)
+		_, _ = w.Write(document())
 	}
 }

@@ -58,6 +58,27 @@ func (w *world) toldOf(kind string) map[string]map[string]any {
 	}
 }
 
+// dated checks that every record of a kind says when it was first told of, and
+// in which change last.
+func (w *world) dated(kind string, lives map[string]directory.Life) {
+	w.Helper()
+	changes, err := w.store.Changes(w.ctx, w.conn, 0, 1_000_000)
+	w.ok(err)
+	created, changed := map[string]time.Time{}, map[string]int64{}
+	for _, c := range changes {
+		if strings.HasPrefix(string(c.Type), kind+".") {
+			if changed[c.ID] = c.Number; created[c.ID].IsZero() {
+				created[c.ID] = c.At
+			}
+		}
+	}
+	for id, l := range lives {
+		if !l.Created.Equal(created[id]) || l.Changed != changed[id] {
+			w.Errorf("%s %s: created %s, changed by %d; in the feed %s and %d", kind, id, l.Created, l.Changed, created[id], changed[id])
+		}
+	}
+}
+
 // shown is a record as its reader sees it.
 func (w *world) shown(v any) map[string]any {
 	w.Helper()
@@ -76,8 +97,9 @@ func (w *world) licensed() (archived []string) {
 	stored, err := w.store.Licenses(w.ctx, w.conn)
 	w.ok(err)
 	active, shown := map[string]directory.License{}, map[string]map[string]any{}
+	lives := map[string]directory.Life{}
 	for _, l := range stored {
-		if !l.Active() {
+		if lives[l.ID] = l.Life; !l.Active() {
 			archived = append(archived, l.ID)
 			continue
 		}
@@ -90,6 +112,7 @@ func (w *world) licensed() (archived []string) {
 	if !reflect.DeepEqual(active, want) {
 		w.Errorf("licenses %+v, want %+v", active, want)
 	}
+	w.dated("license", lives)
 	if told := w.toldOf("license"); !reflect.DeepEqual(told, shown) {
 		w.Errorf("the feed tells %v, stored are %v", told, shown)
 	}
@@ -216,6 +239,7 @@ type newspaper struct {
 	sizes map[string]int64
 	asked atomic.Int32
 	mixed bool // every download has another order
+	twice bool // some names come again, in other letters or with other figures
 }
 
 func newNewspaper(mailboxes int) *newspaper {
@@ -234,6 +258,10 @@ func (n *newspaper) rows([]string) (rows []string) {
 	}
 	for _, name := range names {
 		rows = append(rows, fmt.Sprintf("%s,%s,x,False,,2020-01-02,,7,%d,,,100,,,,True,7", n.day.Format(time.DateOnly), name, n.sizes[name]))
+	}
+	if n.twice {
+		rows = append(rows, strings.ToUpper(rows[0]), strings.ToUpper(rows[1]))
+		rows[len(rows)-1] = strings.Replace(rows[1], ",7,", ",8,", 1)
 	}
 	return rows
 }
@@ -272,6 +300,11 @@ func (w *world) delivered(n *newspaper) {
 	if active != len(n.sizes) {
 		w.Errorf("%d mailboxes, want %d", active, len(n.sizes))
 	}
+	lives := map[string]directory.Life{}
+	for id, m := range all {
+		lives[id] = m.Life
+	}
+	w.dated("mailbox", lives)
 	told := w.toldOf("mailbox")
 	for name, size := range n.sizes {
 		m := all[directory.MailboxID(name)]
@@ -295,6 +328,7 @@ func (w *world) delivered(n *newspaper) {
 func TestMailboxes(t *testing.T) {
 	t.Parallel()
 	n := newNewspaper(60)
+	n.twice = true
 	w := mailed(t, newLine(t), n)
 	counted := func(what string, want job.KindCounters) {
 		t.Helper()

@@ -79,7 +79,7 @@ func (u *usage) page(ctx context.Context, date string, page []directory.Mailbox)
 			continue // the first row of a name holds
 		}
 		u.named[key] = struct{}{}
-		if u.rows > cur.Row {
+		if u.rows > cur.Row && !u.isErased(m.ID) {
 			left = append(left, m)
 		}
 	}

@@ -27,7 +27,7 @@ func (w *worker) managersDue() bool {
 		f.Managers = job.Cursor{FullAt: w.Now().UTC()}
 		return false
 	}
-	return f.Managers.Next != "" || w.Now().Sub(f.Managers.FullAt) > managerSweep
+	return w.Now().Sub(f.Managers.FullAt) > managerSweep
 }
 
 // firstRun is why nobody is stored yet.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/connection"
+	"rollcall/internal/directory"
 	"rollcall/internal/job"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -233,8 +234,9 @@ func (w *world) positioned() {
 	want, told := titles(w.tenant.People()), w.toldOf("position")
 	ps, next, err := w.store.Positions(w.ctx, w.conn, "", 1000)
 	w.ok(err)
-	active := 0
+	active, lives := 0, map[string]directory.Life{}
 	for _, p := range ps {
+		lives[p.ID] = p.Life
 		title := strings.ToLower(p.Title)
 		if p.People != want[title] || p.Active() != (want[title] > 0) || (told[p.ID] != nil) != p.Active() {
 			w.Errorf("position %q: %d people, active %v, told %v; want %d", p.Title, p.People, p.Active(), told[p.ID], want[title])
@@ -246,6 +248,7 @@ func (w *world) positioned() {
 			}
 		}
 	}
+	w.dated("position", lives)
 	if f := w.fence(); active != len(want) || next != "" || f.Positions.Through != f.LastChange || f.Positions.To != 0 {
 		w.Errorf("%d positions, want %d; fold %+v of %d changes", active, len(want), f.Positions, f.LastChange)
 	}
@@ -315,4 +318,3 @@ func TestPositionsKilled(t *testing.T) {
 		}
 	}
 }
-

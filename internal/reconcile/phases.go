@@ -135,7 +135,7 @@ func (w *worker) skip(ctx context.Context, category string, err error) {
 	run := w.fence.Run
 	w.fence = w.last
 	w.fence.Run.GraphCalls, w.fence.Run.Units, w.fence.Run.Phases = run.GraphCalls, run.Units, run.Phases
-	w.fence.Run.Phase = run.Phase
+	w.fence.Run.Phase, w.fence.Run.Skipped = run.Phase, run.Skipped
 	w.fence.Attempt = 0
 	e := fault.Of(err)
 	remedy := e.Remedy

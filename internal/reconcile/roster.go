@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/job"
@@ -73,6 +74,61 @@ func (b *teamBatch) entry(ctx context.Context, id string) (*teamEntry, error) {
 	e := &teamEntry{}
 	b.entries[id] = e
 	return e, nil
+}
+
+// maxPrepare is how many teams of a page are read at once.
+const maxPrepare = 32
+
+// prepare reads at once what the items of a page need of teams that the batch
+// does not have: their records, and their members where these change.
+func (b *teamBatch) prepare(ctx context.Context, items []directory.TeamItem) error {
+	if b.w.fence.Teams.Stored == 0 {
+		return nil
+	}
+	var ids []string
+	for i := range items {
+		if id := items[i].ID; b.entries[id] == nil && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	stored, err := b.w.Store.TeamRecords(ctx, b.w.part, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if r, ok := stored[id]; ok {
+			b.put(&r)
+		} else {
+			b.entries[id] = &teamEntry{}
+		}
+	}
+	if b.w.fence.Groups.Enum != "" { // members are only put aside
+		return nil
+	}
+	rows := make([][]directory.Roster, len(items))
+	wanted := make(map[*teamEntry]int)
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range items {
+		e := b.entries[items[i].ID]
+		if !e.prior || e.rosters != nil || len(items[i].Joined)+len(items[i].Left) == 0 {
+			continue
+		}
+		if _, ok := wanted[e]; ok {
+			continue
+		}
+		wanted[e] = i
+		g.Go(func() (err error) {
+			rows[i], err = b.w.Store.Rosters(ctx, b.w.part, e.next.ID)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for e, i := range wanted {
+		e.fill(rows[i])
+	}
+	return nil
 }
 
 // put takes a stored team into the batch.
@@ -177,7 +233,7 @@ func (b *teamBatch) join(e *teamEntry, id string) {
 		return
 	case found:
 		r.unmark(at)
-	case !b.w.inGroups(id):
+	case b.w.isErased(id), !b.w.inGroups(id):
 		return // nobody to us; if they come to the scope, they are asked for
 	default:
 		r.Members = slices.Insert(r.Members, at, directory.Member{Key: key})

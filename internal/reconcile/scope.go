@@ -128,7 +128,7 @@ func (w *worker) listScope(ctx context.Context) error {
 		e := fault.Of(err)
 		switch {
 		case err == nil:
-			ids = append(ids, p.IDs...)
+			ids = append(ids, slices.DeleteFunc(slices.Clone(p.IDs), w.isErased)...)
 			s.Count += len(p.IDs)
 			s.Link = p.Next
 			w.fence.Run.Pages++

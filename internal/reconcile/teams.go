@@ -95,9 +95,14 @@ func (w *worker) teams(ctx context.Context) error {
 			}
 			return err
 		}
-		for i := range p.Items {
-			if err := b.item(ctx, &p.Items[i]); err != nil {
+		for items := range slices.Chunk(p.Items, maxPrepare) {
+			if err := b.prepare(ctx, items); err != nil {
 				return err
+			}
+			for i := range items {
+				if err := b.item(ctx, &items[i]); err != nil {
+					return err
+				}
 			}
 		}
 		w.fence.Attempt = 0

@@ -23,7 +23,7 @@ type Person struct {
 }
 
 // own are the members of a person that are ours and not Microsoft's.
-var own = []string{"id", "active", "archivedAt", "reason", "createdAt", "lastChange"}
+var own = []string{"id", "active", "archivedAt", "reason", "createdAt", "lastChange", "position"}
 
 // People reads everybody stored of a connection, page by page.
 func (s *Sandbox) People(ctx context.Context, connection string) (map[string]Person, error) {

@@ -56,9 +56,13 @@ func (sp span) options() *aztables.ListEntitiesOptions {
 func entities(ctx context.Context, t *aztables.Client, opts *aztables.ListEntitiesOptions) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		// Empty pages with a continuation are allowed, so only More ends it.
-		for pager := t.NewListEntitiesPager(opts); pager.More(); {
+		pager := t.NewListEntitiesPager(opts)
+		for first := true; pager.More(); first = false {
 			var page aztables.ListEntitiesResponse
 			err := ensuring(ctx, t, func() (err error) {
+				if first { // a pager that has failed asks for another page
+					pager = t.NewListEntitiesPager(opts)
+				}
 				page, err = pager.NextPage(ctx)
 				return err
 			})
