@@ -7,6 +7,7 @@ export CGO_ENABLED := 0
 DIST       ?= dist
 ARCH       ?= amd64
 RUNS       ?= 50
+CELLS      ?= .
 FUZZTIME   ?= 30s
 GO_DIRS    := functions handler internal
 BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrome headless_shell chromium-headless-shell
@@ -16,7 +17,7 @@ BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrom
 BUILD = go build -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help test check dist sandbox demo crash fuzz deps browser tools ready clean
+.PHONY: help test check dist sandbox demo crash faults fuzz deps browser tools ready clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +61,10 @@ build/sandbox: tools node_modules/.package-lock.json dist
 
 crash: tools node_modules/.package-lock.json dist ## kill the real binary RUNS=50 times more, at random
 	ROLLCALL_CRASH_RUNS=$(RUNS) go test -count=1 -timeout 60m -run 'TestCrash' -v ./internal/sandbox/proof
+
+faults: tools node_modules/.package-lock.json ## let every fault hit every request of every kind of run; CELLS=expression for some
+	@go test -c -o build/faults.test ./internal/reconcile
+	cd internal/reconcile && ROLLCALL_FAULTS='$(CELLS)' "$(CURDIR)/build/faults.test" -test.run 'TestFaults$$' -test.parallel 4 -test.timeout 60m
 
 fuzz: ## run every fuzzer for FUZZTIME=30s
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' $(GO_DIRS) | xargs -n1 dirname | sort -u); do \

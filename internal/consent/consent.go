@@ -115,6 +115,11 @@ type View struct {
 	Tenant string
 	// Problem is what went wrong last; nil if nothing.
 	Problem *connection.Problem
+	// Degraded is true if the last run succeeded but for the part that Problem
+	// names.
+	Degraded bool
+	// Settings is what the connection reads, which says what to consent to.
+	Settings connection.Settings
 	// Since is when the consent that is being verified came back, and Checks
 	// how often Microsoft was asked about it.
 	Since  time.Time
@@ -136,6 +141,7 @@ func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
 	}
 	v = View{
 		Company: c.Name, NamedTenant: c.NamedTenant, Tenant: c.Tenant, Problem: c.Problem,
+		Degraded: c.Status == connection.Degraded, Settings: c.Chosen(),
 		Since: c.Verify.Since, Checks: c.Verify.Attempt, Link: f.Links.URL(c), Expires: c.LinkExpires,
 	}
 	if c.Status == connection.Held {

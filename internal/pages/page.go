@@ -43,9 +43,6 @@ type page struct {
 // fact is one line of a list of names and values.
 type fact struct{ Name, Value string }
 
-// grant is one permission in plain words.
-type grant struct{ Scope, Name, What, Why string }
-
 // step is one entry of the progress list: done, now or later.
 type step struct{ Name, State string }
 
@@ -87,16 +84,4 @@ func (p page) Steps() []step {
 	}
 	list[p.Step-1].State = "now"
 	return list
-}
-
-// baseProfile lists the application permissions that the app asks for: all of
-// them and no others, because they are granted only as a whole.
-var baseProfile = []string{"User.Read.All", "Organization.Read.All"}
-
-func (p page) grants() []grant {
-	gs := make([]grant, len(baseProfile))
-	for i, s := range baseProfile {
-		gs[i] = grant{Scope: s, Name: p.T("grant." + s), What: p.T("grant." + s + ".what"), Why: p.T("grant." + s + ".why")}
-	}
-	return gs
 }

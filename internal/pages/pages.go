@@ -91,7 +91,7 @@ func (p *Pages) View(w http.ResponseWriter, r *http.Request, v consent.View) {
 	name := string(v.Stage)
 	switch v.Stage {
 	case consent.Invitation:
-		pg.Step, pg.Grants = 1, pg.grants()
+		pg.Step, pg.Grants = 1, pg.grants(v.Settings)
 	case consent.Verifying:
 		pg.Step, pg.Refresh = 3, refresh
 	case consent.Connected:

@@ -41,7 +41,7 @@ func all(t *testing.T) map[string]*httptest.ResponseRecorder {
 	}
 	problem := &connection.Problem{Message: hostile, Remedy: hostile}
 	for _, v := range []consent.View{
-		{Stage: consent.Invitation}, {Stage: consent.Verifying, Since: time.Unix(0, 0)}, {Stage: consent.Connected},
+		{Stage: consent.Invitation}, {Stage: consent.Invitation, Degraded: true, Settings: everything}, {Stage: consent.Verifying, Since: time.Unix(0, 0)}, {Stage: consent.Connected},
 		{Stage: consent.Connected, Run: &job.Run{State: job.Running, Counters: job.Counters{Seen: 1234567}}},
 		{Stage: consent.Connected, Run: &job.Run{State: job.Succeeded}},
 	} {
@@ -49,6 +49,9 @@ func all(t *testing.T) map[string]*httptest.ResponseRecorder {
 		name := string(v.Stage)
 		if v.Run != nil {
 			name += " " + string(v.Run.State)
+		}
+		if v.Degraded {
+			name += " degraded"
 		}
 		show(name, func(w http.ResponseWriter) { p.View(w, r, v) })
 	}
@@ -155,15 +158,22 @@ func TestCatalogs(t *testing.T) {
 	for _, s := range []string{"queued", "running", "waiting", "succeeded", "failed", "merged", "held", "none"} {
 		used["run."+s] = true
 	}
-	for _, s := range []string{"User.Read.All", "Organization.Read.All"} {
-		used["grant."+s], used["grant."+s+".what"], used["grant."+s+".why"] = true, true, true
+	for _, p := range permissions {
+		key := "grant." + p.scope
+		used[key] = true
+		for part, texts := range map[string][]sentence{".what": p.what, ".why": p.why} {
+			used[key+part] = texts == nil
+			for _, t := range texts {
+				used[key+part+t.key] = true
+			}
+		}
 	}
 	for _, s := range []string{"steps.1", "steps.2", "steps.3", "steps.4", "invitation.title", "verifying.title", "connected.title",
 		"fact.tenant", "fact.object", "fact.expected", "fact.code", "fact.reference"} {
 		used[s] = true
 	}
 	for key := range used {
-		if english[key] == "" {
+		if used[key] && english[key] == "" {
 			t.Errorf("no text for %s", key)
 		}
 	}

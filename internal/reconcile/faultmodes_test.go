@@ -33,7 +33,7 @@ type mode struct {
 
 var modes = []mode{
 	{"first", func(*stage) {}, (*stage).sync, 1, func(s *stage) (string, string) { return s.people[6].ID, s.teams[0] }},
-	{"delta", (*stage).stirred, (*stage).sync, 0, func(s *stage) (string, string) { return s.people[22].ID, s.small[3] }},
+	{"delta", (*stage).stirred, (*stage).sync, 0, func(s *stage) (string, string) { return s.people[22].ID, s.teams[0] }},
 	{"full", (*stage).silent, (*stage).sync, 1, func(s *stage) (string, string) { return s.people[6].ID, s.teams[0] }},
 	{"decision", (*stage).planned, (*stage).approve, 0, nil},
 	{"person", (*stage).moved, (*stage).byName, 0, func(s *stage) (string, string) { return s.people[7].ID, s.teams[0] }},
@@ -50,6 +50,7 @@ type stage struct {
 	people []tenant.Person
 	teams  []string
 	small  []string // teams of one
+	lists  []string // groups that are not stored
 	outer  string   // scope groups, and the one within
 	also   string
 	inner  string
@@ -84,9 +85,12 @@ func newStage(t *testing.T, l *line, m *mode) *stage {
 	for _, g := range w.tenant.Groups() {
 		s.teams = append(s.teams, g.ID)
 	}
-	for i := range 8 {
+	for i := range 5 {
 		s.small = append(s.small, w.team(fmt.Sprint("Small ", i), true))
 		s.join(s.small[i], i)
+		id, err := w.tenant.CreateGroup(tenant.Fields{"displayName": fmt.Sprint("Mailing list ", i), "groupTypes": []string{"Unified"}, "mailEnabled": true})
+		w.ok(err)
+		s.lists = append(s.lists, id)
 	}
 	s.outer, s.inner, s.also = w.team("Outer", false), w.team("Inner", false), w.team("Also", false)
 	s.join(s.outer, 0, 1, 2, 3, 4, 5, 6, 7)
@@ -199,7 +203,7 @@ func (s *stage) stirred() {
 	s.join(s.outer, 22)
 	s.ok(s.tenant.AddMember(s.also, done.Created[0]))
 	s.ok(s.tenant.AddMember(s.teams[0], done.Created[0]))
-	for _, g := range slices.Concat(s.small, s.teams) {
+	for _, g := range slices.Concat(s.small, s.teams, s.lists) {
 		s.ok(s.tenant.UpdateGroup(g, tenant.Fields{"description": "another one"}))
 	}
 	s.shift(s.teams[1], 6, 7, 9, 10)
@@ -334,13 +338,14 @@ func (s *stage) whole() {
 	}
 }
 
-// right checks what a run says that it has done.
+// right checks what a run has done that says it has done it all.
 func (s *stage) right() {
 	s.Helper()
-	if s.mode.name != "decision" && s.mode.name != "person" {
+	if s.asked == nil && s.back == nil {
 		s.whole()
 		return
 	}
+	s.spared()
 	truth, stored := s.truth(), s.records()
 	for _, id := range append(slices.Clone(s.noted.people), s.asked...) {
 		if s.asked != nil && !slices.Contains(s.asked, id) {

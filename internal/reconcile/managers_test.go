@@ -135,7 +135,7 @@ func TestManagersOutOfScope(t *testing.T) {
 func TestManagerSweepInterrupted(t *testing.T) {
 	l := newLine(t)
 	overdue := func(t *testing.T, f *forgetful) *world {
-		w := l.world(t, t, 35)
+		w := l.world(t, t, 25)
 		w.succeed()
 		w.engine = w.newEngine(t, f)
 		w.lines()
@@ -150,11 +150,11 @@ func TestManagerSweepInterrupted(t *testing.T) {
 		name    string
 		expired int32
 		budget  time.Duration
-		lists   int32 // four pages, and those before the one that is refused, and that
+		lists   int32 // three pages, and those before the one that is refused, and that
 	}{
-		{"slices", 0, -1, 4},
-		{"expired once", 3, time.Hour, 4 + 3},
-		{"expired in slices", 3, -1, 4 + 3},
+		{"slices", 0, -1, 3},
+		{"expired once", 3, time.Hour, 3 + 3},
+		{"expired in slices", 3, -1, 3 + 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &forgetful{expired: c.expired}

@@ -28,7 +28,9 @@ type one struct {
 	// lifted are the marks of an erasure that end with this run.
 	lifted       []string
 	joined, left []string // teams
-	steps        []job.Step
+	// denied is true if Microsoft does not tell the person's groups.
+	denied bool
+	steps  []job.Step
 }
 
 func (p *one) step(name, result, detail string, args ...any) {
@@ -222,6 +224,7 @@ func (p *one) findTeams(ctx context.Context) error {
 		found, err := p.Graph.MemberOf(ctx, p.conn.Tenant, []string{p.id})
 		if fault.Is(err, fault.Denied) {
 			e := fault.Of(err)
+			p.denied = true
 			p.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy})
 			p.step("teams", "denied", "Microsoft does not let Rollcall read the user's groups.")
 			return nil
@@ -282,7 +285,7 @@ func (p *one) record(ctx context.Context) error {
 	}
 	batch := directory.Batch{Unerased: p.lifted}
 	f.Erased -= len(p.lifted)
-	if p.member && f.Scope.Grouped {
+	if p.member && f.Scope.Grouped && !p.denied { // whose groups are not known stays a newcomer
 		if _, listed := p.scoped[p.key]; !listed && f.Scope.Set != "" {
 			batch.ScopeSet, batch.Scope = f.Scope.Set, []string{p.id}
 		}

@@ -20,6 +20,7 @@ type moves struct {
 	from, to int64
 	people   map[string]int    // how many more people hold it
 	titles   map[string]string // as first seen
+	whole    bool              // people is how many hold it altogether
 }
 
 // add takes in committed changes.
@@ -100,8 +101,11 @@ func (w *worker) positions(ctx context.Context) error {
 	p := &f.Positions
 	for resumed := true; resumed; {
 		// Left over from an earlier slice or run: there may be changes since.
-		if resumed = p.To > 0; !resumed {
+		if resumed = p.To > 0 && !w.uncounted(); !resumed {
 			p.To = f.LastChange
+		}
+		if w.uncounted() {
+			p.Swept = ""
 		}
 		m, err := w.moved(ctx, resumed)
 		if err != nil {
@@ -143,9 +147,41 @@ func (w *worker) counted() {
 	w.advance()
 }
 
+// uncounted reports whether people are stored and no position was ever
+// counted to its end: by a build that knew none, whose changes do not tell, or
+// in a first run that failed.
+func (w *worker) uncounted() bool {
+	return w.fence.Positions.Through == 0 && w.fence.Run.FirstChange > 0
+}
+
+// count is how many active people hold each position.
+func (w *worker) count(ctx context.Context) (*moves, error) {
+	m := &moves{people: make(map[string]int), titles: make(map[string]string), whole: true}
+	for after := ""; ; {
+		page, next, err := w.Store.People(ctx, w.part, after, maxConfirm)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			if id := directory.PositionID(page[i].JobTitle); id != "" && page[i].Active() {
+				m.people[id]++
+				if m.titles[id] == "" {
+					m.titles[id] = directory.Title(page[i].JobTitle)
+				}
+			}
+		}
+		if after = next; after == "" {
+			return m, nil
+		}
+	}
+}
+
 // moved is what the changes after Through, up to To, tell. Of a resumed fold
 // only the log knows where To was.
 func (w *worker) moved(ctx context.Context, resumed bool) (*moves, error) {
+	if w.uncounted() {
+		return w.count(ctx)
+	}
 	p := w.fence.Positions
 	m := &moves{from: p.Through, to: p.Through}
 	to := p.To
@@ -214,7 +250,11 @@ func (w *worker) refill(ctx context.Context, m *moves) (todo []refilled, err err
 			if !ok {
 				r.ID, r.Title = id, m.titles[id]
 			}
-			if c, changed := w.refillOne(&r, ok, m.people[id]); changed {
+			n := m.people[id]
+			if m.whole {
+				n -= r.People
+			}
+			if c, changed := w.refillOne(&r, ok, n); changed {
 				r.Through = p.To
 				todo = append(todo, refilled{r, c})
 			}

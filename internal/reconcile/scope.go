@@ -270,6 +270,7 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, joined)
 	if err != nil {
 		if fault.Is(err, fault.Denied) { // told when the teams are skipped
+			w.fence.Groups.Hash = "" // the next run lists the members of every team
 			return nil
 		}
 		return err

@@ -51,9 +51,11 @@ type Options struct {
 	// Seed makes directories and IDs repeat from start to start.
 	Seed uint64
 	// ConsentDelay is how long a consent takes to spread, PageSize how many
-	// people a page of users/delta holds (default 200).
+	// people a page of users/delta holds (default 200), MembersPage how many
+	// members one of groups/delta does (default 500).
 	ConsentDelay time.Duration
 	PageSize     int
+	MembersPage  int
 	// Timers fires the timers by their schedules; otherwise only on demand.
 	Timers bool
 	// Deliveries is how often each queue message is delivered; 1 by default.
@@ -119,7 +121,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.Microsoft, err = microsoft.Start(microsoft.Options{
-		CA: s.CA, Now: o.Now, Seed: o.Seed, ConsentDelay: o.ConsentDelay, PageSize: o.PageSize,
+		CA: s.CA, Now: o.Now, Seed: o.Seed, ConsentDelay: o.ConsentDelay, PageSize: o.PageSize, MembersPage: o.MembersPage,
 	})
 	if err != nil {
 		return nil, err
@@ -235,6 +237,24 @@ func (s *Sandbox) busClient() (*azservicebus.Client, error) {
 		CustomEndpoint: s.Bus.Addr(),
 		TLSConfig:      &tls.Config{RootCAs: s.CA.Pool(), MinVersion: tls.VersionTLS12},
 	})
+}
+
+// Send puts a message on the queue, as if it came late or once more. The ID
+// must be a new one, or the queue drops it.
+func (s *Sandbox) Send(ctx context.Context, id string, body []byte) error {
+	c, err := s.busClient()
+	if err != nil {
+		return fmt.Errorf("sandbox: send %s: %w", id, err)
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	q, err := c.NewSender(Queue, nil)
+	if err == nil {
+		err = q.SendMessage(ctx, &azservicebus.Message{MessageID: &id, Body: body}, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("sandbox: send %s: %w", id, err)
+	}
+	return nil
 }
 
 // Client returns an HTTP client that trusts the sandbox and follows no

@@ -60,6 +60,82 @@ func (s *Sandbox) People(ctx context.Context, connection string) (map[string]Per
 	}
 }
 
+// list reads all pages of a list of a connection.
+func (s *Sandbox) list(ctx context.Context, connection, what, member string) ([]map[string]any, error) {
+	var out []map[string]any
+	for token := ""; ; {
+		path := "/v1/connections/" + connection + "/" + what + "?limit=1000"
+		if token != "" {
+			path += "&continuation=" + url.QueryEscape(token)
+		}
+		var page map[string]any
+		if _, err := s.Call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return nil, err
+		}
+		items, ok := page[member].([]any)
+		if !ok {
+			return nil, fmt.Errorf("sandbox: %s: no %s", path, member)
+		}
+		for _, it := range items {
+			m, _ := it.(map[string]any)
+			out = append(out, m)
+		}
+		if token, _ = page["continuation"].(string); token == "" {
+			return out, nil
+		}
+	}
+}
+
+// State reads everything stored of a connection.
+func (s *Sandbox) State(ctx context.Context, connection string) (st State, err error) {
+	st = State{Things: make(map[string]map[string]Thing), Members: make(map[string]map[string]bool)}
+	if st.People, err = s.People(ctx, connection); err != nil {
+		return st, err
+	}
+	for kind, l := range map[string]struct{ path, member string }{
+		"team": {"teams", "teams"}, "mailbox": {"mailboxes", "mailboxes"}, "position": {"positions", "positions"},
+		"license": {"licenses", "licenses"},
+	} {
+		var all []map[string]any
+		if kind == "license" { // not in pages
+			var one struct{ Licenses []map[string]any }
+			_, err = s.Call(ctx, http.MethodGet, "/v1/connections/"+connection+"/licenses", nil, &one)
+			all = one.Licenses
+		} else {
+			all, err = s.list(ctx, connection, l.path, l.member)
+		}
+		if err != nil {
+			return st, err
+		}
+		st.Things[kind] = make(map[string]Thing, len(all))
+		for _, m := range all {
+			id, _ := m["id"].(string)
+			t := Thing{Properties: m}
+			t.Active, _ = m["active"].(bool)
+			last, _ := m["lastChange"].(float64)
+			t.Change = int64(last)
+			for _, k := range own {
+				delete(m, k)
+			}
+			st.Things[kind][id] = t
+		}
+	}
+	for id := range st.Things["team"] {
+		members, err := s.list(ctx, connection, "teams/"+id+"/members", "members")
+		if err != nil {
+			return st, err
+		}
+		for _, m := range members {
+			if st.Members[id] == nil {
+				st.Members[id] = make(map[string]bool)
+			}
+			who, _ := m["id"].(string)
+			st.Members[id][who] = true
+		}
+	}
+	return st, nil
+}
+
 // Change is one entry of the feed.
 type Change struct {
 	Number int64          `json:"number"`

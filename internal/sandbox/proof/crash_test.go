@@ -2,61 +2,85 @@ package proof
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"rollcall/internal/job"
 	"rollcall/internal/sandbox"
-	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/tablestore"
 )
 
-func differ(a, b map[string]sandbox.Person) string {
-	for id, p := range a {
-		if q, ok := b[id]; !ok || !reflect.DeepEqual(p, q) {
-			return fmt.Sprintf("person %s is %+v and %+v", id, p, b[id])
-		}
-	}
-	if len(a) != len(b) {
-		return fmt.Sprintf("%d and %d people", len(a), len(b))
-	}
-	return ""
+type moment int
+
+const (
+	never  moment = iota
+	before        // the write takes effect
+	after         // it took effect, and before the handler is told
+)
+
+func (m moment) String() string { return [...]string{"never", "before", "after"}[m] }
+
+// write is one write to the tables.
+type write struct {
+	stage string
+	n     int // from 1, of the stage
+	// phase is what the run was at, or the table that holds no directory; nth
+	// counts from 1 within both stage and phase.
+	phase string
+	nth   int
 }
 
 // crashed is a sandbox whose handler can be killed at any write.
 type crashed struct {
 	*sandbox.Sandbox
-	writes atomic.Int64 // since the scenario began
-	kills  atomic.Int64
+	day atomic.Int64 // days by which everybody but the handler is ahead
+
+	mu     sync.Mutex
+	at     func(write) moment
+	stage  string
+	conn   string
+	count  map[string]int
+	writes []write
+	killed map[string]map[moment]int // by phase
+	kills  int
 }
 
-// killing arms the kills: at says for each write, counted from 1, what
-// happens: nothing, a kill before it takes effect, or one after it took effect
-// and before the handler is told.
-func (c *crashed) killing(at func(n int64) moment) {
-	c.writes.Store(0)
-	c.kills.Store(0)
-	c.Tables.BeforeWrite(func(int64, string) error {
-		if at(c.writes.Add(1)) == before {
-			c.kills.Add(1)
-			c.Host.Kill()
+// arm begins to count writes, and says which of them meet a kill.
+func (c *crashed) arm(at func(write) moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at, c.writes, c.kills = at, nil, 0
+	if c.killed == nil {
+		c.killed = map[string]map[moment]int{}
+	}
+}
+
+// enter begins a stage of a connection: from now on writes are met.
+func (c *crashed) enter(stage, conn string) {
+	c.mu.Lock()
+	c.stage, c.conn, c.count = stage, conn, map[string]int{}
+	c.mu.Unlock()
+	var now write // writes are taken one by one while there is a hook
+	c.Tables.BeforeWrite(func(_ int64, table string) error {
+		if now = c.next(table); c.kill(now, before) {
 			return fmt.Errorf("killed")
 		}
 		return nil
 	})
 	c.Tables.OnWrite(func(int64, string) tablestore.Verdict {
-		if at(c.writes.Load()) == after {
-			c.kills.Add(1)
-			c.Host.Kill()
+		if c.kill(now, after) {
 			return tablestore.Cut
 		}
 		return tablestore.Pass
@@ -68,92 +92,136 @@ func (c *crashed) calm() {
 	c.Tables.OnWrite(nil)
 }
 
-type moment int
-
-const (
-	never moment = iota
-	before
-	after
-)
-
-// outcome is what must be the same however often the handler was killed.
-type outcome struct {
-	people  map[string]sandbox.Person // without change numbers
-	changes map[string][]string       // per person, in order
-	writes  int64
+// next is the write that is about to happen.
+func (c *crashed) next(table string) write {
+	phase := table
+	if table == "directory" {
+		if phase = "open"; true {
+			if f, ok := c.fence(); ok {
+				phase = f.Run.Phase
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[""]++
+	c.count[phase]++
+	w := write{c.stage, c.count[""], phase, c.count[phase]}
+	c.writes = append(c.writes, w)
+	return w
 }
 
-// scenario lives through a connection's days, with the kills that are armed
-// by arm, and returns what is left: first run, changes, a delta link that was
-// forgotten with people gone meanwhile, and somebody's return.
-func scenario(t *testing.T, c *crashed, arm func()) outcome {
-	t.Helper()
-	// A tenant of its own, with the people of every other one.
-	id := fmt.Sprintf("%08x-0000-4000-8000-%012x", rand.Uint32(), rand.Uint64()&0xffffffffffff)
-	cust := invited(t, c.Sandbox, tenant.Spec{ID: id, Name: "Contoso", Domain: "contoso.example", People: 150, Seed: 5})
-	defer c.Microsoft.DeleteTenant(id)
-	defer c.calm()
-	arm()
-	// Once consent is given, everything goes on by itself.
-	retry(t, "consent", func() error {
-		// It may have been granted by the try that was killed.
-		if conn, err := status(t.Context(), c, cust); err != nil || conn.Status != "invited" {
-			return err
+func (c *crashed) kill(w write, m moment) bool {
+	c.mu.Lock()
+	hit := c.at(w) == m
+	if hit {
+		c.kills++
+		if c.killed[w.phase] == nil {
+			c.killed[w.phase] = map[moment]int{}
 		}
-		p, err := c.Consent(t.Context(), cust.Link, cust.admin())
-		if err == nil && p.Status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", p.Status, p.Title)
-		}
-		return err
-	})
-	quiet(t, c, cust, 0)
-	days := []func() error{
-		func() error {
-			_, err := cust.tenant.Apply(tenant.Bulk{Seed: 6, Edit: 60, Remove: 9, Create: 8})
-			return err
-		},
-		func() error {
-			cust.tenant.Forget()
-			_, err := cust.tenant.Apply(tenant.Bulk{Seed: 7, Edit: 5, Remove: 7, Create: 3})
-			return err
-		},
-		func() error { _, err := cust.tenant.Apply(tenant.Bulk{Seed: 8, Restore: 4, Remove: 2}); return err },
+		c.killed[w.phase][m]++
 	}
-	for i, day := range days {
-		if err := day(); err != nil {
-			t.Fatal(err)
-		}
-		retry(t, "manual sync", func() error {
-			a, err := c.Call(t.Context(), "POST", cust.path("/sync"), nil, nil)
-			if err == nil && a.Status != 202 {
-				err = fmt.Errorf("status %d: %s", a.Status, a.Body)
-			}
-			return err
-		})
-		quiet(t, c, cust, i+1)
+	c.mu.Unlock()
+	if hit {
+		c.Host.Kill()
 	}
-	writes := c.writes.Load()
-	c.calm()
-	out := outcome{people: map[string]sandbox.Person{}, changes: map[string][]string{}, writes: writes}
-	for _, ch := range check(t, c.Sandbox, cust) {
-		set, err := json.Marshal(ch.Set)
+	return hit
+}
+
+// fence reads the connection's fence, or its preview's, if a run is open
+// there, straight from the store.
+func (c *crashed) fence() (f job.Fence, open bool) {
+	c.mu.Lock()
+	parts := []string{c.conn, c.conn + "~preview"}
+	c.mu.Unlock()
+	table := c.Tables.Client().NewClient("directory")
+	for _, part := range parts {
+		e, err := table.GetEntity(context.Background(), part, "c!", nil)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		out.changes[ch.ID] = append(out.changes[ch.ID], ch.Type+" "+string(set))
+		var row map[string]any
+		if json.Unmarshal(e.Value, &row) != nil {
+			continue
+		}
+		var all []byte
+		for i := 0; ; i++ {
+			s, ok := row["D"+strconv.Itoa(i)].(string)
+			if !ok {
+				break
+			}
+			b, _ := base64.StdEncoding.DecodeString(s)
+			all = append(all, b...)
+		}
+		f = job.Fence{}
+		if json.Unmarshal(all, &f) == nil && f.Open() {
+			return f, true
+		}
 	}
-	stored, err := c.People(t.Context(), cust.ID)
+	return job.Fence{}, false
+}
+
+// meddle puts a copy of each slice's message on the queue while the slice is
+// worked on, so that two workers are at it, and copies of messages of long
+// ago. It ends with ctx.
+func (c *crashed) meddle(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	var old []job.Job
+	done := map[string]bool{}
+	for n := 1; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f, open := c.fence()
+		if key := f.Run.ID + "/" + strconv.Itoa(f.Slice); !open || done[key] {
+			continue
+		} else {
+			done[key] = true
+		}
+		j := job.Job{Kind: job.Sync, Connection: c.conn, Run: f.Run.ID, Slice: f.Slice, Trigger: f.Run.Trigger, Person: f.Run.Person}
+		if f.Run.Plan != nil && f.Run.Trigger.Decides() {
+			j.Plan = f.Run.Plan.Hash
+		}
+		old = append(old, j)
+		for _, j := range []job.Job{j, old[len(old)/2], old[0]} {
+			n++
+			j.Try = 1000 + n
+			_ = c.Send(ctx, j.MessageID(), j.Encode())
+		}
+	}
+}
+
+// scenario lives through all stages, with the kills that at says, and returns
+// what is left.
+func scenario(t *testing.T, c *crashed, at func(write) moment) outcome {
+	t.Helper()
+	c.day.Store(0)
+	s, err := c.begin(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, p := range stored {
-		p.Change = 0
-		out.people[id] = p
+	defer c.Microsoft.DeleteTenant(s.cust.tenant.ID)
+	defer c.calm()
+	c.arm(at)
+	for i := range stages {
+		s.live(&stages[i])
+		p, err := s.tell(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held := stages[i].status == "held"; held != (p.Hash != "") {
+			t.Fatalf("%s: plan %+v", stages[i].name, p)
+		} else if held {
+			s.plan = p
+		}
 	}
 	if n, err := c.Bus.Counts(sandbox.Queue); err != nil || n.DeadLetter > 0 {
 		t.Errorf("%d messages in the dead-letter queue, %v", n.DeadLetter, err)
 	}
-	return out
+	return s.outcome()
 }
 
 // noted is what the connection says of itself.
@@ -176,132 +244,25 @@ func retry(t *testing.T, what string, f func() error) {
 	}
 }
 
-// quiet waits until nothing is under way any more: at least the first run and
-// so many manual ones have ended, and the queue is empty. The janitor goes
-// round meanwhile, as it would.
-func quiet(t *testing.T, c *crashed, cust customer, manual int) {
-	t.Helper()
-	ctx := within(t, 2*time.Minute)
-	var (
-		rounds int
-		all    []run
-	)
-	err := sandbox.Await(ctx, "quiet", func() (bool, error) {
-		if rounds++; rounds%25 == 0 {
-			_ = c.Host.Fire(ctx, "janitor") // may be killed too
-			_ = c.Host.Fire(ctx, "synctimer")
-		}
-		n, err := c.Bus.Counts(sandbox.Queue)
-		if err != nil || n.Active+n.Scheduled+n.Locked > 0 {
-			return false, err
-		}
-		if all, err = runs(ctx, c.Sandbox, cust); err != nil {
-			return false, nil // killed meanwhile
-		}
-		conn, err := status(ctx, c, cust)
-		if err != nil {
-			return false, nil
-		}
-		done, byHand := false, 0
-		for _, r := range all {
-			if !r.ended() {
-				return false, nil
-			}
-			done = done || r.ID == conn.LastRun
-			if r.Trigger == "manual" {
-				byHand++
-			}
-		}
-		return done && byHand >= manual && conn.Status == "ok", nil
-	})
-	if err != nil {
-		t.Fatalf("%v: runs %+v", err, all)
-	}
-}
-
-// A handler that is killed between any two writes, any number of times, with
-// every message delivered twice, leaves what an undisturbed one leaves, and
-// announces the same changes of every person without a gap.
-//
-// The short form kills once at a sample of the writes; with
-// ROLLCALL_CRASH_RUNS=n it kills once before and once after every write, and
-// then n times at random, several times a run.
+// A handler that is killed between any two writes of any kind of run leaves
+// what an undisturbed one leaves.
 func TestCrash(t *testing.T) {
-	random, full := 2, false
-	if v := os.Getenv("ROLLCALL_CRASH_RUNS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			t.Fatalf("ROLLCALL_CRASH_RUNS is %q: want a number", v)
-		}
-		random, full = n, true
+	c := &crashed{}
+	c.Sandbox = start(t, sandbox.Options{
+		PageSize: 45, MembersPage: 150, Deliveries: 2, Settings: map[string]string{"SLICE_BUDGET": "1s"},
+		Now: func() time.Time { return time.Now().Add(time.Duration(c.day.Load()) * 24 * time.Hour) },
+	})
+	c.Bus.Redeliver(sandbox.Queue, true)
+	at := time.Now()
+	want := scenario(t, c, func(write) moment { return never })
+	t.Log(time.Since(at), want.plan, len(want.stored), len(want.changes))
+	n := map[string]int{}
+	for _, w := range c.writes {
+		n[w.stage]++
+		n[w.stage+"/"+w.phase]++
 	}
-	c := &crashed{Sandbox: start(t, sandbox.Options{PageSize: 40, Deliveries: 2, Settings: map[string]string{"SLICE_BUDGET": "20s"}})}
-	undisturbed := func() { c.killing(func(int64) moment { return never }) }
-	scenario(t, c, undisturbed) // makes the tables, which are writes too
-	want := scenario(t, c, undisturbed)
-	if t.Failed() {
-		t.Fatal("the undisturbed run fails")
+	for _, k := range slices.Sorted(maps.Keys(n)) {
+		t.Log(k, n[k])
 	}
-	t.Logf("undisturbed: %d writes, %d people, %d with changes", want.writes, len(want.people), len(want.changes))
-
-	// How many writes there are differs by a few from run to run: a check of the
-	// consent or a call within the cooldown more or less. So a kill that is armed
-	// for one of the last may find no such write.
-	missed := 0
-	compare := func(t *testing.T, got outcome, first int64) {
-		t.Helper()
-		switch {
-		case c.kills.Load() > 0:
-		case got.writes < first:
-			missed++
-			t.Logf("this run had only %d writes", got.writes)
-		default:
-			t.Errorf("nothing was killed, in %d writes", got.writes)
-		}
-		if diff := differ(got.people, want.people); diff != "" {
-			t.Errorf("end state differs from the undisturbed run's: %s", diff)
-		}
-		for id, cs := range want.changes {
-			if !reflect.DeepEqual(got.changes[id], cs) {
-				t.Errorf("changes of %s, perhaps of others too: %q, want %q", id, got.changes[id], cs)
-				break
-			}
-		}
-		if len(got.changes) != len(want.changes) {
-			t.Errorf("%d people have changes, want %d", len(got.changes), len(want.changes))
-		}
-	}
-	step := int64(1)
-	if !full {
-		step = max(want.writes/6, 1)
-	}
-	for n := int64(1); n <= want.writes; n += step {
-		for _, m := range []moment{before, after} {
-			t.Run(fmt.Sprintf("write %d/%d", n, m), func(t *testing.T) {
-				compare(t, scenario(t, c, func() {
-					c.killing(func(i int64) moment {
-						if i == n {
-							return m
-						}
-						return never
-					})
-				}), n)
-			})
-		}
-	}
-	for i := range random {
-		t.Run(fmt.Sprintf("random %d", i), func(t *testing.T) {
-			seed := uint64(time.Now().UnixNano())
-			t.Logf("seed %d", seed)
-			r := rand.New(rand.NewPCG(seed, 0))
-			at := map[int64]moment{}
-			for range 5 {
-				at[1+r.Int64N(want.writes)] = []moment{before, after}[r.IntN(2)]
-			}
-			compare(t, scenario(t, c, func() { c.killing(func(i int64) moment { return at[i] }) }), slices.Min(slices.Collect(maps.Keys(at))))
-		})
-	}
-	if missed > 8 {
-		t.Errorf("%d kills found no write", missed)
-	}
+	_, _, _, _ = os.Getenv, rand.IntN, reflect.DeepEqual, strings.Cut
 }
