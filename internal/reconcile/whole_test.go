@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
+	"rollcall/internal/job"
 	"rollcall/internal/sandbox"
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
@@ -295,4 +296,26 @@ func TestWhole(t *testing.T) {
 		t.Errorf("a full run without a change: %+v", r)
 	}
 	w.settledWhole()
+}
+
+// What a build that counted no positions has left is counted by looking at
+// the people.
+func TestPositionsNeverCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 30)
+	w.succeed()
+	ps, _, err := w.store.Positions(w.ctx, w.conn, "", 1)
+	w.ok(err)
+	wrong := ps[0]
+	wrong.People, wrong.Through = 99, 0
+	f := w.fence()
+	f.Positions = job.Fold{}
+	_, err = w.store.Commit(w.ctx, w.conn, f, directory.Batch{Positions: []directory.PositionRecord{wrong}})
+	w.ok(err)
+	w.ok(w.tenant.Update(w.tenant.People()[3].ID, fields("jobTitle", "Newly named")))
+	w.succeed()
+	w.settled()
+	if f := w.fence(); f.Positions.Through != f.LastChange || f.Positions.To != 0 {
+		t.Errorf("fold %+v, last change %d", f.Positions, f.LastChange)
+	}
 }
