@@ -171,6 +171,18 @@ func (w *worker) count(ctx context.Context) (*moves, error) {
 			}
 		}
 		if after = next; after == "" {
+			break
+		}
+	}
+	for after := ""; ; { // those that nobody holds any more
+		page, next, err := w.Store.Positions(ctx, w.part, after, maxConfirm)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			m.people[page[i].ID] += 0
+		}
+		if after = next; after == "" {
 			return m, nil
 		}
 	}
@@ -236,7 +248,7 @@ type refilled struct {
 // are to be counted, and which no transaction has written before.
 func (w *worker) refill(ctx context.Context, m *moves) (todo []refilled, err error) {
 	p := w.fence.Positions
-	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(m.people)), func(id string) bool { return m.people[id] == 0 || id <= p.Swept })
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(m.people)), func(id string) bool { return m.people[id] == 0 && !m.whole || id <= p.Swept })
 	for chunk := range slices.Chunk(ids, maxConfirm) {
 		stored, err := w.Store.PositionRecords(ctx, w.part, chunk)
 		if err != nil {
