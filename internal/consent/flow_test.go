@@ -245,3 +245,26 @@ func TestTrouble(t *testing.T) {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
 }
+
+// A link says what the connection's own settings read, and whether it works
+// but for a part.
+func TestLookTellsSettings(t *testing.T) {
+	w := newWorld(t)
+	c := w.connections[contoso]
+	for _, status := range []connection.Status{connection.Invited, connection.Degraded} {
+		for body, s := range map[string]*connection.Settings{
+			"LicenseAssignment.Read.All": nil, // as recommended
+			"MailboxSettings.Read":       {Mailboxes: true, MailboxTypes: true},
+		} {
+			c.Status, c.Settings, c.Problem = status, s, &connection.Problem{Message: "Licences were not synced.", Remedy: "Consent again."}
+			w.connections[contoso] = c
+			a := w.get(w.browser(), w.link(contoso))
+			if !strings.Contains(a.body, body) || strings.Contains(a.body, "MailboxSettings.Read") != (s != nil) {
+				t.Errorf("%s, settings %+v: no %s, or others", status, s, body)
+			}
+			if got := strings.Contains(a.body, "Part of your directory could not be read"); got != (status == connection.Degraded) {
+				t.Errorf("%s is shown as degraded: %v", status, got)
+			}
+		}
+	}
+}

@@ -227,6 +227,7 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 	err := b.try(ctx, then)
 	if fault.Is(err, fault.Conflict) && fault.Of(err).Code == "EntityAlreadyExists" {
 		// A page that came twice, or an earlier slice: these people are stored.
+		before.Run.GraphCalls, before.Run.Units = b.w.fence.Run.GraphCalls, b.w.fence.Run.Units
 		b.w.fence = before
 		b.fresh = false
 		if err := b.reread(ctx); err != nil {

@@ -54,6 +54,8 @@ type worker struct {
 	scoped map[[16]byte]struct{}
 	erased map[[16]byte]struct{}
 	moves  moves
+	// denied are teams whose members Microsoft did not list in this slice.
+	denied []string
 }
 
 // worker is for one slice of the connection's run.
@@ -221,6 +223,8 @@ func (w *worker) begin() {
 	f := &w.fence
 	hash := scopeHash(w.properties())
 	wider := w.rescope()
+	// What was put aside of a team's list may have been tidied away since.
+	f.Members = job.Cursor{}
 	switch c := &f.People; {
 	case c.Delta == "" && c.Next == "":
 		w.enumerate("first run", hash)

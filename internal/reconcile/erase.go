@@ -330,6 +330,10 @@ func (e *erasure) seen(ctx context.Context) error {
 // end deletes the record and tells of it, in one transaction: so it is told
 // once, and nothing of the person comes after.
 func (e *erasure) end(ctx context.Context, r *directory.Record) error {
+	// One may have begun just before this run opened.
+	if err := e.dropPreview(ctx, "A person was erased, and the preview with them.", "erasure"); err != nil {
+		return err
+	}
 	f := &e.fence
 	batch := directory.Batch{Erased: []string{e.id}}
 	c := &directory.Change{Type: directory.Erased, ID: e.id}

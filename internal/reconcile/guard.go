@@ -166,6 +166,14 @@ func (w *worker) refuse(ctx context.Context, j job.Job) error {
 // no sync has seen it yet.
 func (w *worker) decide(ctx context.Context) error {
 	reject := w.fence.Run.Trigger == job.Reject
+	if !reject && w.fence.Scope.Grouped {
+		if err := w.checkGroups(ctx); err != nil {
+			return err
+		}
+		if w.fence.Scope.Problem != nil { // whoever is now taken off the plan is judged by the next sync
+			w.fence.Scope.Rejudge, w.fence.Scope.Swept = true, ""
+		}
+	}
 	to := marks{directory.MarkHeld, 0}
 	if reject {
 		to.to = directory.MarkKept
@@ -210,14 +218,28 @@ func (w *worker) stillGone(ctx context.Context, k directory.Kind, ids []string) 
 		}
 	}
 	gone := archive(w.Now().UTC())
+	wanted := w.wantsMore(k)
 	return func(id string) edit {
 		return func(l *directory.Life) {
-			// Who was left out by the settings is in the tenant all the time.
-			if exists[id] && !left[id] && (l.Pending != directory.OutOfScope || k == directory.People && w.fence.Scope.Grouped) {
+			back := exists[id] && !left[id]
+			if l.Pending == directory.OutOfScope && !(k == directory.People && w.fence.Scope.Grouped) {
+				back = exists[id] && wanted // they were in the tenant all the time
+			}
+			if back {
 				l.Pending, l.Held = "", false
 				return
 			}
 			gone(l)
 		}
 	}, nil
+}
+
+// wantsMore reports whether the settings have been changed, since a sync has
+// last applied them, so that they may choose who was out of scope.
+func (w *worker) wantsMore(k directory.Kind) bool {
+	s, c := &w.fence.Scope, &w.chosen
+	if k == directory.Teams {
+		return w.fence.Groups.Hash != w.groupsHash() && w.groupsWanted()
+	}
+	return s.NoGuests && c.Guests || s.NoDisabled && c.Disabled || s.Grouped && len(c.Groups) == 0
 }

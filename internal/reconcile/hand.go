@@ -22,7 +22,7 @@ const handTimeout = 30 * time.Second
 func (w *worker) handOn(ctx context.Context, cause error) error {
 	// Only the slice's own time counts: a Graph that hangs until its client
 	// gives up reports a deadline too, and has failed.
-	budget := errors.Is(cause, errBudget) || ctx.Err() != nil
+	budget, late := errors.Is(cause, errBudget), ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handTimeout)
 	defer cancel()
 	// What the failed step changed in the fence and did not commit is dropped
@@ -46,8 +46,9 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	now := w.Now().UTC()
 	var delay time.Duration
 	switch {
-	case budget:
-		// Nothing is wrong, there is just more to do.
+	case budget, late && now.Sub(w.fence.Run.Began) <= w.MaxAge:
+		// Nothing is wrong, there is just more to do. Only a slice that ran out
+		// of time without noticing may have come no further.
 	case e.Kind == fault.Denied || e.Kind == fault.Invalid || e.Kind == fault.NotFound || now.Sub(w.fence.Run.Began) > w.MaxAge:
 		return w.fail(ctx, cause)
 	default:
@@ -71,7 +72,7 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		}
 		return stuck(err, cause)
 	}
-	if budget {
+	if budget || late {
 		w.log.InfoContext(ctx, "slice handed on", "slice", w.fence.Slice)
 	} else {
 		w.log.WarnContext(ctx, "run waits", "slice", w.fence.Slice, "delay", delay, "kind", e.Kind.String(), "err", cause)

@@ -147,16 +147,16 @@ func (p *one) place(ctx context.Context) error {
 
 // checkGroups looks whether each scope group has members. As in a full run, one
 // that is gone, forbidden or empty lets no removal take effect.
-func (p *one) checkGroups(ctx context.Context) error {
-	for _, group := range p.chosen.Groups {
+func (w *worker) checkGroups(ctx context.Context) error {
+	for _, group := range w.chosen.Groups {
 		for link, some := "", false; !some; {
-			page, err := p.Graph.Transitive(ctx, p.conn.Tenant, group, link)
+			page, err := w.Graph.Transitive(ctx, w.conn.Tenant, group, link)
 			if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
 				return err
 			}
 			some, link = len(page.IDs) > 0, page.Next
 			if err != nil || !some && link == "" {
-				p.scopeProblem(group, "scope_group_unreadable", "A scope group is gone, empty, or not to be read.",
+				w.scopeProblem(group, "scope_group_unreadable", "A scope group is gone, empty, or not to be read.",
 					"Check the group in Microsoft Entra and the permissions of Rollcall, or take the group out of the connection's settings.")
 				return nil
 			}

@@ -295,6 +295,21 @@ func TestPersonOfScopeGroups(t *testing.T) {
 	if got := w.records()[member]; !got.Active() {
 		t.Errorf("in a group again: %+v", got.Life)
 	}
+	for _, p := range w.tenant.People() {
+		if _, stored := w.records()[p.ID]; !stored {
+			member = p.ID
+		}
+	}
+	w.ok(w.tenant.AddMember(w.groups[0], member))
+	if r := w.byHand(member); r.Created != 1 {
+		t.Errorf("a newcomer to the group: %+v", r)
+	}
+	listed, err := w.store.Scope(w.ctx, w.conn, w.fence().Scope.Set)
+	w.ok(err)
+	key, _ := directory.Key(member)
+	if _, ok := listed[key]; !ok {
+		t.Errorf("they are not on the list of the scope groups' members")
+	}
 	if r := w.succeed(); r.Created+r.Reactivated != 0 {
 		t.Errorf("the next run takes them for somebody else: %+v", r.Counters)
 	}
@@ -310,10 +325,14 @@ func TestPersonKilled(t *testing.T) {
 	for n := 1; ; n++ {
 		p := w.tenant.People()[n%5]
 		w.ok(w.tenant.Update(p.ID, tenant.Fields{"displayName": fmt.Sprint("Name ", n), "jobTitle": fmt.Sprint("Title ", n)}))
+		joined, left := 0, 0
 		for _, g := range w.groups {
-			if err := w.tenant.RemoveMember(g, p.ID); err != nil {
-				w.ok(w.tenant.AddMember(g, p.ID))
+			if err := w.tenant.RemoveMember(g, p.ID); err == nil {
+				left++
+				continue
 			}
+			w.ok(w.tenant.AddMember(g, p.ID))
+			joined++
 		}
 		before := w.fence().LastChange
 		j := w.ask(job.Person, p.ID)
@@ -325,6 +344,9 @@ func TestPersonKilled(t *testing.T) {
 		}
 		if want := []string{"present", "in", "changed", "unchanged", "changed", "updated"}; r.State != job.Succeeded || !reflect.DeepEqual(results, want) {
 			t.Fatalf("killed before write %d: %s, steps %v, want %v", n, r.State, results, want)
+		}
+		if want := fmt.Sprintf("joined %d of the stored teams and left %d", joined, left); !strings.Contains(r.Steps[4].Detail, want) {
+			t.Errorf("killed before write %d: %q, want %q", n, r.Steps[4].Detail, want)
 		}
 		types := make(map[directory.Type]int)
 		for _, c := range w.told(w.conn, before) {

@@ -16,6 +16,9 @@ const (
 	// maxTeamBytes bounds what a transaction of teams holds, by an estimate
 	// that is less than a tenth off; Table Storage takes 4 MiB.
 	maxTeamBytes = 2 << 20
+	// maxTeam is an upper estimate of a team's record, and of its change: names
+	// of 256 characters, a description of 1,024, each as JSON.
+	maxTeam = 12 << 10
 	// maxJoin is how many people one change tells of: 39 bytes each.
 	maxJoin = 5000
 )
@@ -299,7 +302,17 @@ func (b *teamBatch) settleMarks(e *teamEntry, mark, to directory.Marks) {
 }
 
 // compare makes the members listed, all of them, the team's.
-func (b *teamBatch) compare(e *teamEntry, listed map[[16]byte]struct{}) {
+func (b *teamBatch) compare(ctx context.Context, e *teamEntry, listed map[[16]byte]struct{}) error {
+	stored := 0
+	for _, r := range e.rosters {
+		stored += len(r.Members)
+	}
+	if len(listed) == 0 && stored > 0 && e.next.Visibility == "HiddenMembership" {
+		// Without a permission of its own, such a list comes back empty (inferred).
+		b.w.note(job.Skipped{What: "teams", Code: "hidden_membership", Message: "A team hides its members: what is stored of them stays as it is.",
+			Remedy: "Grant Rollcall the permission Member.Read.Hidden, if these members are to be synced."})
+		return nil
+	}
 	for _, r := range e.rosters {
 		for at := range r.Members {
 			if _, ok := listed[r.Members[at].Key]; !ok {
@@ -307,9 +320,19 @@ func (b *teamBatch) compare(e *teamEntry, listed map[[16]byte]struct{}) {
 			}
 		}
 	}
+	joined := 0
 	for key := range listed {
 		b.join(e, uuid.UUID(key).String())
+		// In pieces, so that no row grows beyond what a table takes before it
+		// can be split.
+		if joined++; joined%directory.MaxRoster == 0 {
+			if err := b.commit(ctx, nil); err != nil {
+				return err
+			}
+			b.entries[e.next.ID] = e
+		}
 	}
+	return nil
 }
 
 // stage puts members aside, to be compared when the list is complete.
@@ -318,13 +341,17 @@ func (b *teamBatch) stage(enum, team string, ids []string) {
 		return
 	}
 	name := stagedName(enum, team)
-	for _, s := range b.staged {
-		if s.Enum == name {
-			s.IDs = append(s.IDs, ids...)
-			return
+	for len(ids) > 0 {
+		last := slices.IndexFunc(b.staged, func(s *directory.Staged) bool { return s.Enum == name && len(s.IDs) < maxSeen })
+		if last < 0 {
+			last = len(b.staged)
+			b.staged = append(b.staged, &directory.Staged{Enum: name})
 		}
+		s := b.staged[last]
+		n := min(len(ids), maxSeen-len(s.IDs))
+		s.IDs = append(s.IDs, ids[:n]...)
+		ids = ids[n:]
 	}
-	b.staged = append(b.staged, &directory.Staged{Enum: name, IDs: slices.Clone(ids)})
 }
 
 // stagedName names the members of a team that an enumeration has listed.

@@ -107,6 +107,11 @@ func (w *worker) scope(ctx context.Context) error {
 			return err
 		}
 	}
+	// People who come with an enumeration bring no memberships; a delta round
+	// of groups does not tell of those that they have had for long.
+	if s.Set != "" && w.fence.People.Enum != "" && w.groupsWanted() && w.fence.Groups.Enum == "" && joins(was, listed) {
+		w.enumerateGroups()
+	}
 	s.Set, s.Next, s.Swept = s.Next, "", ""
 	w.advance()
 	return w.commit(ctx, directory.Batch{})
@@ -177,6 +182,16 @@ func (w *worker) scopeProblem(group, code, message, remedy string) {
 		w.fence.Scope.Problem = &job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy}
 	}
 	w.note(job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy})
+}
+
+// joins reports whether the second set has anybody whom the first has not.
+func joins(was, is map[[16]byte]struct{}) bool {
+	for k := range is {
+		if _, ok := was[k]; !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // difference is one person who joined or left the scope.
@@ -269,7 +284,8 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	}
 	groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, joined)
 	if err != nil {
-		if fault.Is(err, fault.Denied) { // told when the teams are skipped
+		if e := fault.Of(err); e.Kind == fault.Denied {
+			w.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy})
 			w.fence.Groups.Hash = "" // the next run lists the members of every team
 			return nil
 		}
@@ -336,7 +352,7 @@ func (w *worker) confirmLeft(ctx context.Context, ids []string) (map[string]bool
 func (b *batcher) scope(ctx context.Context, people []*folded) error {
 	var ask []string
 	for _, f := range people {
-		if f.unsure != nil && f.next.Removable() {
+		if f.unsure != nil && !f.next.Held && !f.next.Kept {
 			ask = append(ask, f.next.ID)
 		}
 	}
@@ -350,7 +366,7 @@ func (b *batcher) scope(ctx context.Context, people []*folded) error {
 		}
 		current := f.next
 		switch {
-		case left[current.ID] || !current.Removable():
+		case left[current.ID] || current.Held || current.Kept:
 			f.leave(&current, *f.unsure, directory.OutOfScope)
 		default:
 			f.merge(&current, *f.unsure)
@@ -363,6 +379,10 @@ func (b *batcher) scope(ctx context.Context, people []*folded) error {
 // become narrower do not choose any more.
 func (w *worker) rejudge(ctx context.Context) error {
 	s := &w.fence.Scope
+	if s.Problem != nil && s.Grouped { // nobody can be judged: the next run does it
+		w.advance()
+		return nil
+	}
 	for {
 		page, next, err := w.Store.People(ctx, w.part, s.Swept, maxConfirm)
 		if err != nil {

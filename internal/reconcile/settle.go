@@ -58,6 +58,9 @@ func (w *worker) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if w.fence.Run.Phase == "settle" && !w.fence.Verdict.Any(job.Settle) {
+		w.advance() // the verdict is of a build that wrote none: the next run judges
+	}
 	return nil
 }
 

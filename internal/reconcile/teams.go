@@ -34,24 +34,19 @@ func (w *worker) teamsDue() bool {
 // beginGroups chooses between the delta link of groups and a full enumeration.
 func (w *worker) beginGroups() {
 	c := &w.fence.Groups
-	hash := w.groupsHash()
+	grouped := w.fence.Scope.Grouped
 	switch {
 	case !w.groupsWanted():
 		return
-	case c.Delta == "" && c.Next == "", c.Enum != "" && c.Delta == "", c.Hash != hash:
-	case w.groupsScopeWider(), w.Now().Sub(c.DeltaAt) > maxDeltaAge:
+	case c.Delta == "" && c.Next == "", c.Enum != "", c.Hash != w.groupsHash():
+	case c.Scoped && !grouped: // people are wanted whose memberships were left out
+	case w.Now().Sub(c.DeltaAt) > maxDeltaAge:
 	case w.FullEvery > 0 && w.Now().Sub(c.FullAt) > w.FullEvery:
 	default:
+		c.Scoped = c.Scoped || grouped
 		return
 	}
 	w.enumerateGroups()
-}
-
-// groupsScopeWider reports whether people are wanted now whose memberships
-// were left out: the scope groups were taken out of the settings.
-func (w *worker) groupsScopeWider() bool {
-	was := w.fence.Groups.Scoped
-	return was && !w.fence.Scope.Grouped
 }
 
 func (w *worker) enumerateGroups() {
@@ -78,6 +73,7 @@ func (w *worker) teams(ctx context.Context) error {
 	c := &w.fence.Groups
 	if c.Enum != "" && c.Next == "" {
 		w.full("")
+		c.Enum = w.enumID("t") // what a slice before has put aside does not count
 	}
 	link := c.Next
 	if link == "" && c.Enum == "" {
@@ -171,17 +167,16 @@ func (b *teamBatch) item(ctx context.Context, it *directory.TeamItem) error {
 	case it.Told:
 		isNew := !stored || !e.next.Active()
 		b.upsert(e, it.Team)
-		if isNew && !full && !slices.Contains(w.fence.Backlog, it.ID) {
-			if len(w.fence.Backlog) >= maxBacklog {
-				w.fence.Groups.Delta, w.fence.Groups.DeltaAt = "", w.Now() // the next run lists everything
-			} else {
-				w.fence.Backlog = append(slices.Clone(w.fence.Backlog), it.ID)
-			}
+		if isNew && !full {
+			w.listLater(it.ID)
 		}
 	case !stored || !e.next.Active():
 		return nil // members of a group that is none of ours
 	}
 	if full {
+		if len(it.Left) > 0 { // after a page that said they are in, or before one
+			w.listLater(it.ID)
+		}
 		b.seen = append(b.seen, it.ID)
 		b.stage(w.fence.Groups.Enum, it.ID, it.Joined)
 		return b.room(ctx)
@@ -199,6 +194,18 @@ func (b *teamBatch) item(ctx context.Context, it *directory.TeamItem) error {
 		b.leave(e, id)
 	}
 	return b.room(ctx)
+}
+
+// listLater has a team listed by itself at the end of the round.
+func (w *worker) listLater(team string) {
+	f := &w.fence
+	switch {
+	case slices.Contains(f.Backlog, team):
+	case len(f.Backlog) >= maxBacklog:
+		f.Groups.Hash = "" // the next run lists everything
+	default:
+		f.Backlog = append(slices.Clone(f.Backlog), team)
+	}
 }
 
 // maxBacklog is how many teams a delta round may bring that have to be listed
@@ -229,7 +236,9 @@ func (w *worker) dropTeams(ctx context.Context) error {
 				w.advance()
 			})
 		}
-		if err := b.commit(ctx, func() { w.fence.Groups.Swept = next }); err != nil {
+		// Without its link: should the settings want teams again before this
+		// comes to its end, everything is listed.
+		if err := b.commit(ctx, func() { w.fence.Groups, w.fence.Backlog = job.Cursor{Swept: next}, nil }); err != nil {
 			return err
 		}
 		if w.spent() {

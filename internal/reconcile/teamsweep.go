@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -89,7 +90,9 @@ func (w *worker) compareTeams(ctx context.Context, b *teamBatch, page []director
 		}
 		e := b.put(&page[i])
 		e.fill(rosters[i])
-		b.compare(e, listed[i])
+		if err := b.compare(ctx, e, listed[i]); err != nil {
+			return err
+		}
 		if err := b.room(ctx); err != nil {
 			return err
 		}
@@ -129,6 +132,12 @@ func (w *worker) members(ctx context.Context) error {
 		switch {
 		case fault.Is(err, fault.NotFound): // gone meanwhile; the next round tells
 			w.listedTeam()
+			continue
+		case fault.Is(err, fault.Denied) && len(w.fence.Backlog) > 1 && !slices.Contains(w.denied, team):
+			// Perhaps of this one only: the others go first.
+			w.denied = append(w.denied, team)
+			w.fence.Backlog = append(slices.Clone(w.fence.Backlog[1:]), team)
+			w.fence.Members = job.Cursor{}
 			continue
 		case fault.Is(err, fault.Expired) && c.Next != "":
 			w.fence.Members = job.Cursor{}
@@ -182,7 +191,9 @@ func (w *worker) compareListed(ctx context.Context, b *teamBatch, enum, team str
 		if err := b.load(ctx, e); err != nil {
 			return err
 		}
-		b.compare(e, listed)
+		if err := b.compare(ctx, e, listed); err != nil {
+			return err
+		}
 	}
 	return b.commit(ctx, w.listedTeam)
 }

@@ -28,7 +28,7 @@ func (b *teamBatch) room(ctx context.Context) error {
 
 // size estimates what an entry takes: rows, and bytes.
 func (e *teamEntry) size() (rows, bytes int) {
-	rows, bytes = 4, 2048 // the record, its lists and its change
+	rows, bytes = 4, maxTeam // the record, its lists and its change
 	for _, r := range e.rosters {
 		if r.dirty {
 			rows++
@@ -52,32 +52,42 @@ func (b *teamBatch) flush(ctx context.Context) error {
 }
 
 // commit writes everything, in several transactions if one does not hold it;
-// then is done to the fence with the last.
+// then is done to the fence with the last. Until then the fence tells the place
+// of the commit before, so that a crash replays what was not written.
 func (b *teamBatch) commit(ctx context.Context, then func()) error {
 	for {
 		batch, more := b.plan()
-		if !more && then != nil {
-			then()
+		if !more && !b.split() {
+			if then != nil {
+				then()
+			}
+			if err := b.w.commit(ctx, batch); err != nil {
+				return err
+			}
+			clear(b.entries)
+			b.order, b.seen, b.staged = nil, nil, nil
+			return nil
 		}
+		f := &b.w.fence
+		groups, members := f.Groups, f.Members
+		f.Groups, f.Members = b.w.last.Groups, b.w.last.Members
 		if err := b.w.commit(ctx, batch); err != nil {
 			return err
 		}
-		if !more {
-			break
-		}
+		f.Groups, f.Members = groups, members
 	}
-	clear(b.entries)
-	b.order, b.seen, b.staged = nil, nil, nil
-	return nil
 }
 
 // plan takes from the batch what one transaction holds, and counts it in the
 // fence; more is true if something is left.
 func (b *teamBatch) plan() (batch directory.Batch, more bool) {
 	f := &b.w.fence
-	bytes := 0
+	bytes, told := 0, 0 // told is what the changes take, which are one row
 	batch.Enum, batch.Seen, b.seen = f.Groups.Enum, b.seen, nil
-	for len(b.staged) > 0 && batch.Rows() < directory.MaxRows/2 && bytes < maxTeamBytes {
+	for len(b.staged) > 0 && batch.Rows() < directory.MaxRows/2 && bytes < maxTeamBytes/2 {
+		if slices.ContainsFunc(batch.Staged, func(s directory.Staged) bool { return s.Enum == b.staged[0].Enum }) {
+			break // a name has one row in a transaction
+		}
 		batch.Staged = append(batch.Staged, *b.staged[0])
 		bytes += 22 * len(b.staged[0].IDs)
 		b.staged = b.staged[1:]
@@ -87,13 +97,13 @@ func (b *teamBatch) plan() (batch directory.Batch, more bool) {
 	}
 	for len(b.order) > 0 {
 		e := b.order[0]
-		e.split()
-		if n, size := 5, 2048; batch.Rows()+n > directory.MaxRows || bytes+size > maxTeamBytes {
+		if batch.Rows()+5 > directory.MaxRows || bytes+maxTeam > maxTeamBytes || told+maxTeam > maxChangeBytes {
 			return batch, true
 		}
 		if e.next != e.was || !e.prior {
 			b.write(&batch, e)
-			bytes += 2048
+			bytes += maxTeam
+			told += maxTeam
 		}
 		if e.waits {
 			batch.Lists = append(batch.Lists, directory.Listing{List: directory.PendingMemberships, ID: e.next.ID})
@@ -117,10 +127,12 @@ func (b *teamBatch) plan() (batch directory.Batch, more bool) {
 		})
 		for _, name := range buckets {
 			r := e.rosters[name]
-			if batch.Rows()+3 > directory.MaxRows || bytes > 0 && bytes+r.size() > maxTeamBytes {
+			tells := 40 * (len(r.joined) + len(r.left))
+			if batch.Rows()+3 > directory.MaxRows || bytes > maxTeam && bytes+r.size() > maxTeamBytes || told > maxTeam && told+tells > maxChangeBytes {
 				return batch, true
 			}
 			bytes += r.size()
+			told += tells
 			b.writeRoster(&batch, r)
 		}
 		// A list is left behind only with the last of the memberships on it.
@@ -213,14 +225,22 @@ func cut(l []string, n int) (head, tail []string) {
 	return l[:n:n], l[n:]
 }
 
-// split spreads the members over sixteen times as many rows when one has
-// become too long.
-func (e *teamEntry) split() {
-	for _, r := range e.rosters {
-		if len(r.Members) > directory.MaxRoster {
-			e.next.Level++
-			e.place()
-			return
+// split spreads the members of teams over sixteen times as many rows where one
+// has become too long, and reports whether there were any. All that such rows
+// have to tell and to count has been taken into a transaction by then, so that
+// the new rows, which may take several, tell nothing.
+func (b *teamBatch) split() bool {
+	any := false
+	for _, e := range b.entries {
+		for _, r := range e.rosters {
+			if len(r.Members) > directory.MaxRoster {
+				e.next.Level++
+				e.place()
+				b.touch(e)
+				any = true
+				break
+			}
 		}
 	}
+	return any
 }

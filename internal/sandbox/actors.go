@@ -69,9 +69,15 @@ type Invitation struct {
 	Link string `json:"link"`
 }
 
-// Invite makes a connection for a company.
+// Invite makes a connection for a company, with the recommended settings.
 func (s *Sandbox) Invite(ctx context.Context, company, name string) (inv Invitation, err error) {
-	_, err = s.Call(ctx, http.MethodPost, "/v1/connections", map[string]string{"company": company, "name": name}, &inv)
+	return s.InviteWith(ctx, company, name, map[string]any{})
+}
+
+// InviteWith makes a connection for a company with settings, as the machine
+// API takes them.
+func (s *Sandbox) InviteWith(ctx context.Context, company, name string, settings map[string]any) (inv Invitation, err error) {
+	_, err = s.Call(ctx, http.MethodPost, "/v1/connections", map[string]any{"company": company, "name": name, "settings": settings}, &inv)
 	return inv, err
 }
 

@@ -59,11 +59,11 @@ func (s *State) apply(c Change) error {
 		return s.members(c)
 	case kind == "person":
 		p, known := s.People[c.ID]
-		t := Thing{p.Properties, p.Active, p.Change}
+		t := Thing(p)
 		if err := t.apply(verb, known, c); err != nil {
 			return err
 		}
-		s.People[c.ID] = Person{t.Properties, t.Active, t.Change}
+		s.People[c.ID] = Person(t)
 		return nil
 	case s.Things[kind] != nil:
 		t, known := s.Things[kind][c.ID]

@@ -86,28 +86,24 @@ func (s *Sandbox) list(ctx context.Context, connection, what, member string) ([]
 	}
 }
 
-// State reads everything stored of a connection.
-func (s *Sandbox) State(ctx context.Context, connection string) (st State, err error) {
-	st = State{Things: make(map[string]map[string]Thing), Members: make(map[string]map[string]bool)}
-	if st.People, err = s.People(ctx, connection); err != nil {
-		return st, err
-	}
-	for kind, l := range map[string]struct{ path, member string }{
-		"team": {"teams", "teams"}, "mailbox": {"mailboxes", "mailboxes"}, "position": {"positions", "positions"},
-		"license": {"licenses", "licenses"},
-	} {
+// Things reads the teams, mailboxes, positions and licenses stored of a
+// connection, by kind and ID.
+func (s *Sandbox) Things(ctx context.Context, connection string) (map[string]map[string]Thing, error) {
+	things := make(map[string]map[string]Thing)
+	for kind, what := range map[string]string{"team": "teams", "mailbox": "mailboxes", "position": "positions", "license": "licenses"} {
 		var all []map[string]any
+		var err error
 		if kind == "license" { // not in pages
 			var one struct{ Licenses []map[string]any }
 			_, err = s.Call(ctx, http.MethodGet, "/v1/connections/"+connection+"/licenses", nil, &one)
 			all = one.Licenses
 		} else {
-			all, err = s.list(ctx, connection, l.path, l.member)
+			all, err = s.list(ctx, connection, what, what)
 		}
 		if err != nil {
-			return st, err
+			return nil, err
 		}
-		st.Things[kind] = make(map[string]Thing, len(all))
+		things[kind] = make(map[string]Thing, len(all))
 		for _, m := range all {
 			id, _ := m["id"].(string)
 			t := Thing{Properties: m}
@@ -117,8 +113,21 @@ func (s *Sandbox) State(ctx context.Context, connection string) (st State, err e
 			for _, k := range own {
 				delete(m, k)
 			}
-			st.Things[kind][id] = t
+			things[kind][id] = t
 		}
+	}
+	return things, nil
+}
+
+// State reads everything stored of a connection. Members take a call for each
+// team, and a read for each of them.
+func (s *Sandbox) State(ctx context.Context, connection string) (st State, err error) {
+	st.Members = make(map[string]map[string]bool)
+	if st.People, err = s.People(ctx, connection); err != nil {
+		return st, err
+	}
+	if st.Things, err = s.Things(ctx, connection); err != nil {
+		return st, err
 	}
 	for id := range st.Things["team"] {
 		members, err := s.list(ctx, connection, "teams/"+id+"/members", "members")

@@ -1,12 +1,15 @@
 package proof
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/sandbox"
 )
@@ -100,23 +103,55 @@ func (s *story) outcome() outcome {
 	for id, m := range stored.Members {
 		out.stored["roster "+id] = slices.Sorted(maps.Keys(m))
 	}
+	out.stored["preview"] = s.previewed()
 	for _, ch := range feed {
 		switch ch.Type {
 		case "team.members":
 			for who, people := range map[string][]string{"joined": ch.Joined, "left": ch.Left} {
 				for _, id := range people {
-					k := "member " + ch.ID + " " + id
+					k := "membership " + ch.ID + " " + id
 					out.changes[k] = append(out.changes[k], who)
 				}
 			}
 		case "redacted":
 			out.changes["redacted"] = append(out.changes["redacted"], "")
 		default:
-			k := ch.Type[:4] + " " + ch.ID
+			kind, _, _ := strings.Cut(ch.Type, ".")
+			k := kind + " " + ch.ID
 			out.changes[k] = append(out.changes[k], ch.Type+" "+text(ch.Set))
 		}
 	}
 	return out
+}
+
+// previewed is what the preview found, each part as one text. No run of any
+// kind may have failed.
+func (s *story) previewed() (found []string) {
+	s.t.Helper()
+	all, err := runs(s.t.Context(), s.Sandbox, s.cust)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.State == "failed" {
+			s.t.Errorf("run %+v failed: %+v", r, r.Problem)
+		}
+		if r.Trigger != "preview" {
+			continue
+		}
+		var m map[string]any
+		if _, err := s.Call(s.t.Context(), "GET", s.cust.path("/runs/"+r.ID), nil, &m); err != nil {
+			s.t.Fatal(err)
+		}
+		counters, _ := m["counters"].(map[string]any)
+		for _, k := range []string{"created", "updated", "archived", "reactivated"} {
+			found = append(found, k+" "+text(counters[k]))
+		}
+		for _, k := range []string{"state", "teams", "memberships", "licenses", "mailboxes", "positions", "forecast", "plan", "skipped"} {
+			found = append(found, k+" "+text(m[k]))
+		}
+	}
+	return found
 }
 
 // same holds a replayed feed against what is stored.
@@ -199,10 +234,63 @@ func (s *story) truth(st *sandbox.State) {
 			t.Errorf("team %s is active, and gone", id)
 		}
 	}
+	s.holdings(st)
+}
+
+// holdings holds licenses, mailboxes and positions against the tenant.
+func (s *story) holdings(st *sandbox.State) {
+	t, tn := s.t, s.cust.tenant
+	t.Helper()
+	titled, counted := 0, 0
+	for _, p := range st.People {
+		if title, _ := p.Properties["jobTitle"].(string); p.Active && title != "" {
+			titled++
+		}
+	}
+	for _, th := range st.Things["position"] {
+		n, _ := th.Properties["people"].(float64)
+		counted += int(n)
+	}
+	if titled == 0 || counted != titled {
+		t.Errorf("positions count %d people, %d have a job title", counted, titled)
+	}
+	boxes := map[string]sandbox.Thing{}
+	for _, th := range st.Things["mailbox"] {
+		upn, _ := th.Properties["userPrincipalName"].(string)
+		boxes[upn] = th
+	}
+	none, _ := tn.Person(s.people[7])
+	shared, _ := tn.Person(s.people[8])
+	if th, ok := boxes[none.UserPrincipalName]; !ok || th.Active {
+		t.Errorf("the mailbox that is gone is %+v", th)
+	}
+	if th := boxes[shared.UserPrincipalName]; !th.Active || th.Properties["purpose"] != "shared" || th.Properties["storageUsed"] != 3456.0 {
+		t.Errorf("the mailbox that was set is %+v", th)
+	}
 	for _, sku := range tn.SKUs() {
 		l := st.Things["license"][sku.ID]
 		if total, _ := l.Properties["total"].(float64); !l.Active || int(total) != sku.Enabled+sku.Warning {
 			t.Errorf("license %s is %+v, want %+v", sku.ID, l, sku)
 		}
+	}
+}
+
+// noted is what the connection says of itself.
+type noted struct{ Status, LastRun string }
+
+func status(ctx context.Context, c *crashed, cust customer) (n noted, err error) {
+	_, err = c.Call(ctx, "GET", cust.path(""), nil, &n)
+	return n, err
+}
+
+// retry repeats what a client would: a killed handler answers nothing, or 502.
+func retry(t *testing.T, what string, f func() error) {
+	t.Helper()
+	var last error
+	if err := sandbox.Await(within(t, time.Minute), what, func() (bool, error) {
+		last = f()
+		return last == nil, nil
+	}); err != nil {
+		t.Fatalf("%v; last: %v", err, last)
 	}
 }

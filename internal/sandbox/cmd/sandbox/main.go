@@ -70,11 +70,17 @@ func start(ctx context.Context, o sandbox.Options, people int, data, logFile, co
 
 // customers are the three tenants of the sandbox.
 func customers(people int) []microsoft.TenantSpec {
-	return []microsoft.TenantSpec{
+	specs := []microsoft.TenantSpec{
 		{Name: "Contoso", Domain: "contoso.example", People: people},
 		{Name: "Fabrikam & Söhne", Domain: "fabrikam.example", People: max(people/4, 1)},
 		{Name: "Tailspin Toys", Domain: "tailspin.example", People: max(people/50, 1)},
 	}
+	for i := range specs {
+		s := &specs[i]
+		s.Teams = min(max(s.People/25, 2), tenant.MaxTeams)
+		s.Memberships = min(3*s.People, s.People*s.Teams, tenant.MaxMemberships)
+	}
+	return specs
 }
 
 // serve runs the sandbox until ctx ends.
@@ -90,15 +96,21 @@ func serve(ctx context.Context, o sandbox.Options, people int, data string) erro
 	for i, spec := range customers(people) {
 		t, err := customer(s, spec, data, i == 0)
 		if err == nil {
+			settings := map[string]any{}
+			if i == 0 { // all that there is; the others have what is recommended
+				settings = map[string]any{"securityGroups": true, "mailboxes": true, "mailboxTypes": true}
+			}
 			var inv sandbox.Invitation
-			inv, err = s.Invite(ctx, t.ID, t.Name)
-			fmt.Printf("  %-17s tenant %s, %d people\n  %-17s connection %s\n  %-17s %s\n\n", t.Name, t.ID, t.Directory.Len(), "", inv.ID, "", inv.Link)
+			inv, err = s.InviteWith(ctx, t.ID, t.Name, settings)
+			fmt.Printf("  %-17s tenant %s\n  %-17s %d people, %d groups, %d licenses\n  %-17s connection %s\n  %-17s %s\n\n",
+				t.Name, t.ID, "", t.Directory.Len(), t.GroupCount(), len(t.SKUs()), "", inv.ID, "", inv.Link)
 		}
 		if err != nil {
 			return closed(s, err)
 		}
 	}
-	fmt.Printf("For example:\n\n  curl --cacert %s -H 'x-functions-key: %s' %s/v1/connections\n\nCtrl-C stops everything.\n", s.RootFile, s.FunctionKey, s.PublicURL)
+	fmt.Printf("For example:\n\n  curl --cacert %s -H 'x-functions-key: %s' %s/v1/connections\n\n", s.RootFile, s.FunctionKey, s.PublicURL)
+	fmt.Printf("Below …/v1/connections/{id}: people, teams, positions, licenses, mailboxes, runs, changes.\n\nCtrl-C stops everything.\n")
 	select {
 	case <-ctx.Done():
 		return s.Close()
