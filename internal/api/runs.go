@@ -100,7 +100,7 @@ func (a *API) run(ctx context.Context, in *runRequest) (*one[Run], error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Run.ID == in.Run {
+		if f.Run.ID == in.Run && (f.Run.Ended.IsZero() || unknown) {
 			r, unknown = f.Run, false
 		}
 	}

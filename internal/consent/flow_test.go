@@ -256,7 +256,7 @@ func TestLookTellsSettings(t *testing.T) {
 			"LicenseAssignment.Read.All": nil, // as recommended
 			"MailboxSettings.Read":       {Mailboxes: true, MailboxTypes: true},
 		} {
-			c.Status, c.Settings, c.Problem = status, s, &connection.Problem{Message: "Licences were not synced.", Remedy: "Consent again."}
+			c.Status, c.Settings, c.Problem = status, s, &connection.Problem{Message: "Licenses were not synced.", Remedy: "Consent again."}
 			w.connections[contoso] = c
 			a := w.get(w.browser(), w.link(contoso))
 			if !strings.Contains(a.body, body) || strings.Contains(a.body, "MailboxSettings.Read") != (s != nil) {

@@ -90,9 +90,9 @@ func TestDegradedPage(t *testing.T) {
 	for degraded, heading := range map[bool]string{true: "Part of your directory could not be read", false: "The last attempt did not succeed"} {
 		w := httptest.NewRecorder()
 		testPages(t).View(w, httptest.NewRequest(http.MethodGet, "/", nil), consent.View{
-			Stage: consent.Invitation, Degraded: degraded, Problem: &connection.Problem{Message: "Licences were not synced.", Remedy: "Consent again."},
+			Stage: consent.Invitation, Degraded: degraded, Problem: &connection.Problem{Message: "Licenses were not synced.", Remedy: "Consent again."},
 		})
-		if body := w.Body.String(); !strings.Contains(body, heading) || !strings.Contains(body, "Licences were not synced. Consent again.") {
+		if body := w.Body.String(); !strings.Contains(body, heading) || !strings.Contains(body, "Licenses were not synced. Consent again.") {
 			t.Errorf("degraded %v: %s", degraded, body)
 		}
 	}

@@ -89,7 +89,7 @@ func (w *worker) hold(ctx context.Context) error {
 			continue
 		}
 		list, _ := lists(k)
-		if err := w.throughout(ctx, k, list, marks{directory.MarkPending, directory.MarkHeld}, toHeld, func() {}); err != nil {
+		if err := w.throughout(ctx, k, list, marks{from: directory.MarkPending, to: directory.MarkHeld}, toHeld, func() {}); err != nil {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (w *worker) decide(ctx context.Context) error {
 			w.fence.Scope.Rejudge, w.fence.Scope.Swept = true, ""
 		}
 	}
-	to := marks{directory.MarkHeld, 0}
+	to := marks{from: directory.MarkHeld, ask: !reject}
 	if reject {
 		to.to = directory.MarkKept
 	}

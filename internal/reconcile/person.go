@@ -194,9 +194,9 @@ func (p *one) merge(context.Context) error {
 	delete(differ, "manager")
 	switch names := slices.Sorted(maps.Keys(differ)); {
 	case p.prior == nil:
-		p.step("fields", "new", "%d properties have a value: %s.", len(names), strings.Join(names, ", "))
+		p.step("fields", "new", "Properties with a value: %d (%s).", len(names), strings.Join(names, ", "))
 	case len(names) > 0:
-		p.step("fields", "changed", "%d properties differ from what was stored: %s.", len(names), strings.Join(names, ", "))
+		p.step("fields", "changed", "Properties that differ from what was stored: %d (%s).", len(names), strings.Join(names, ", "))
 	default:
 		p.step("fields", "unchanged", "All properties are as they were stored.")
 	}

@@ -156,7 +156,7 @@ func (w *worker) note(s job.Skipped) {
 
 func skippedText(category string, e *fault.Error) string {
 	names := map[string]string{
-		"reportingLines": "Reporting lines were not checked", "teams": "Teams were not synced", "licenses": "Licences were not synced",
+		"reportingLines": "Reporting lines were not checked", "teams": "Teams were not synced", "licenses": "Licenses were not synced",
 		"mailboxes": "Mailboxes were not synced", "mailboxTypes": "The types of mailboxes were not asked for",
 	}
 	why := "Microsoft keeps failing to answer as expected."

@@ -276,20 +276,21 @@ func (r *rosterEntry) unmark(at int) {
 }
 
 // settleMarks does with all memberships that bear the mark what is to be done:
-// hold or keep them, or, with 0, end them.
-func (b *teamBatch) settleMarks(e *teamEntry, mark, to directory.Marks) {
+// hold or keep them, or, with 0, end them. Those that are back just lose it.
+func (b *teamBatch) settleMarks(e *teamEntry, mark, to directory.Marks, back map[[16]byte]bool) {
 	for _, r := range e.rosters {
 		for at := len(r.Members) - 1; at >= 0; at-- {
 			if r.Members[at].Marks != mark {
 				continue
 			}
 			r.unmark(at)
-			switch to {
-			case 0:
+			switch {
+			case back[r.Members[at].Key]:
+			case to == 0:
 				r.left = append(r.left, uuid.UUID(r.Members[at].Key).String())
 				r.Members = slices.Delete(r.Members, at, at+1)
 				r.count.Active--
-			case directory.MarkHeld:
+			case to == directory.MarkHeld:
 				r.Members[at].Marks = to
 				r.count.Held++
 				e.holds = true

@@ -2,7 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
@@ -49,7 +52,7 @@ func (w *worker) settle(ctx context.Context) error {
 			continue
 		}
 		list, _ := lists(k)
-		err := w.throughout(ctx, k, list, marks{directory.MarkPending, 0}, how, func() {
+		err := w.throughout(ctx, k, list, marks{from: directory.MarkPending}, how, func() {
 			if *w.fence.Verdict.Of(k) = ""; !w.fence.Verdict.Any(job.Settle) {
 				w.advance()
 			}
@@ -65,8 +68,11 @@ func (w *worker) settle(ctx context.Context) error {
 }
 
 // marks says what becomes of memberships that bear one mark: they get another,
-// or end with 0.
-type marks struct{ from, to directory.Marks }
+// or end with 0. If ask is set, those that Microsoft holds again lose the mark.
+type marks struct {
+	from, to directory.Marks
+	ask      bool
+}
 
 // judging says how to change each record of one page of IDs.
 type judging func(ctx context.Context, ids []string) (func(id string) edit, error)
@@ -165,11 +171,67 @@ func (w *worker) eachRoster(ctx context.Context, teams []string, list directory.
 		if err := b.load(ctx, e); err != nil {
 			return err
 		}
-		b.settleMarks(e, m.from, m.to)
+		var back map[[16]byte]bool
+		if m.ask {
+			if back, err = w.membersAgain(ctx, e, m.from); err != nil {
+				return err
+			}
+		}
+		b.settleMarks(e, m.from, m.to, back)
 		e.settled = append(e.settled, list)
 		if err := b.room(ctx); err != nil {
 			return err
 		}
 	}
 	return b.commit(ctx, end)
+}
+
+// maxMemberOf is how many members of a team are asked for one by one, twenty a
+// call; of more, the team's whole list comes faster.
+const maxMemberOf = 200
+
+// membersAgain returns those of the team's memberships with the mark that
+// Microsoft holds, by what it says now.
+func (w *worker) membersAgain(ctx context.Context, e *teamEntry, mark directory.Marks) (map[[16]byte]bool, error) {
+	var marked []string
+	for _, r := range e.rosters {
+		for _, m := range r.Members {
+			if m.Marks == mark {
+				marked = append(marked, uuid.UUID(m.Key).String())
+			}
+		}
+	}
+	back := make(map[[16]byte]bool)
+	note := func(id string) {
+		if k, ok := directory.Key(id); ok {
+			back[k] = true
+		}
+	}
+	if len(marked) <= maxMemberOf {
+		groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, marked)
+		if err != nil {
+			return nil, err
+		}
+		for id, teams := range groups {
+			if slices.Contains(teams, e.next.ID) {
+				note(id)
+			}
+		}
+		return back, nil
+	}
+	for link := ""; ; {
+		p, err := w.Graph.Members(ctx, w.conn.Tenant, e.next.ID, link)
+		if fault.Is(err, fault.NotFound) && link == "" {
+			return back, nil // of a team that is gone nobody is a member
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range p.IDs {
+			note(id)
+		}
+		if link = p.Next; link == "" {
+			return back, nil
+		}
+	}
 }

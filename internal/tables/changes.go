@@ -74,6 +74,10 @@ const maxTrim = 200
 // start of the feed, never inside.
 func (s *Store) TrimChanges(ctx context.Context, part string, before time.Time) (n int, err error) {
 	defer fault.Wrap(&err, "tables: trim changes of %s", part)
+	f, err := s.Fence(ctx, part)
+	if err != nil {
+		return 0, err
+	}
 	var keys []string
 	sp := spanOf(changesPrefix, "", 1) // most often the first is young enough
 	for r, err := range s.own(ctx, part, sp) {
@@ -84,8 +88,8 @@ func (s *Store) TrimChanges(ctx context.Context, part string, before time.Time) 
 		if err != nil {
 			return 0, err
 		}
-		if len(packed) > 0 && !packed[len(packed)-1].At.Before(before) {
-			break
+		if last := len(packed) - 1; last >= 0 && (!packed[last].At.Before(before) || packed[last].Number > f.Positions.Through) {
+			break // young enough, or not yet counted in the positions
 		}
 		if keys = append(keys, r.rk); len(keys) >= maxTrim {
 			break
