@@ -68,6 +68,9 @@ func (f Function) later(ctx context.Context, j job.Job, e *fault.Error, cause er
 		delay *= 2
 	}
 	delay = max(min(delay, f.MaxDelay), e.After)
+	if e.Code == job.OpenRun { // nothing has failed
+		delay = e.After
+	}
 	f.Log.WarnContext(ctx, "job put back", "connection", j.Connection, "run", j.Run, "try", j.Try, "delay", delay, "remedy", e.Remedy, "err", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

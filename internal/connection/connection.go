@@ -45,7 +45,7 @@ var Transitions = map[Status][]Status{
 	Consenting: {Connected, Failed},
 	Connected:  {OK, Held, Degraded, Failed},
 	OK:         {Held, Degraded, Failed},
-	Held:       {OK, Degraded, Failed},
+	Held:       {OK, Degraded, Failed, Consenting},
 	Degraded:   {OK, Held, Failed, Consenting},
 	Failed:     {OK, Held, Degraded, Consenting},
 }
@@ -121,6 +121,8 @@ type Problem struct {
 	Message string    `json:"message"`
 	Remedy  string    `json:"remedy"`
 	At      time.Time `json:"at"`
+	// Consent is true if a new consent gives what is missing.
+	Consent bool `json:"consent,omitempty"`
 }
 
 // Approval names the one person of one tenant who may bind it.
@@ -199,7 +201,14 @@ func (c *Connection) Live() bool {
 // MayConsent reports whether a link may lead to consent: nobody has consented
 // yet, or what they consented to has failed or does not suffice.
 func (c *Connection) MayConsent() bool {
-	return c.Status == Invited || c.Status == Failed || c.Status == Degraded
+	switch c.Status {
+	case Invited, Failed:
+		return true
+	case Degraded, Held:
+		return c.Problem != nil && c.Problem.Consent
+	default:
+		return false
+	}
 }
 
 // Move changes the status to s, or returns a [fault.Conflict] that names both

@@ -209,6 +209,10 @@ type Cursor struct {
 // meets.
 const FenceMoved = "fence_moved"
 
+// OpenRun is the code of what has to wait because a run is open: it is put
+// back for just as long as the error says.
+const OpenRun = "run_open"
+
 // maxRecent bounds Fence.Recent: a message can be late by the queue's
 // deliveries, a dozen at most, never by weeks.
 const maxRecent = 16

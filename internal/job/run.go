@@ -129,6 +129,8 @@ type Skipped struct {
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message"`
 	Remedy  string `json:"remedy"`
+	// Consent is true if a new consent gives what is missing.
+	Consent bool `json:"consent,omitempty"`
 }
 
 // Step is one step of a run for one person. It names no values of the

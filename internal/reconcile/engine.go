@@ -126,14 +126,17 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 		return fault.New(fault.Invalid, "slice %d is ahead of the fence at %d", j.Slice, f.Slice)
 	case !f.Open() && !w.conn.Live() && j.Trigger != job.Erase:
 		w.log.WarnContext(ctx, "job of a connection that is not live dropped", "status", string(w.conn.Status))
-		return nil
+		if j.Slice > 0 || !asked && j.Trigger != job.Manual {
+			return nil
+		}
+		return w.refuseDead(ctx, j)
 	}
 	return w.slice(ctx, j)
 }
 
 // waits puts a job back until the open run has ended.
 func waits(run string) error {
-	e := fault.New(fault.Throttled, "run %s is open", run)
+	e := fault.New(fault.Throttled, "run %s is open", run).WithCode(job.OpenRun)
 	e.After = askedWait
 	return e
 }

@@ -86,7 +86,7 @@ func (e *erasure) begin(ctx context.Context, r *directory.Record) error {
 	e.fence.Erasing = job.Fold{To: e.fence.LastChange}
 	switch {
 	case r == nil:
-		e.step("found", "notStored", "Nobody of that ID is stored. Whatever else names the person is erased, and they will not be stored.")
+		e.step("found", "notStored", "Nobody of that ID is stored. The changes and the mailbox of the person are erased, as far as Microsoft still tells the user principal name, and they will not be stored.")
 	case r.Active():
 		e.step("found", "active", "The person is stored.")
 	default:
@@ -96,11 +96,17 @@ func (e *erasure) begin(ctx context.Context, r *directory.Record) error {
 }
 
 // mailboxes erases the mailboxes of the person's user principal names, those of
-// the past included: a mailbox is known by that name alone.
+// the past included as far as the changes kept tell them: a mailbox is known
+// by that name alone.
 func (e *erasure) mailboxes(ctx context.Context, r *directory.Record) error {
 	ids := make(map[string]struct{})
 	if r != nil && r.UserPrincipalName != "" {
 		ids[directory.MailboxID(r.UserPrincipalName)] = struct{}{}
+	}
+	// Somebody may never have been stored, and their mailbox may. An erasure
+	// must not depend on Microsoft: what it does not tell is left.
+	if items, err := e.Graph.Whole(ctx, e.conn.Tenant, []string{e.id}, []string{"userPrincipalName"}); err == nil && len(items) > 0 && items[0].UserPrincipalName != "" {
+		ids[directory.MailboxID(items[0].UserPrincipalName)] = struct{}{}
 	}
 	err := e.rows(ctx, 0, func(row *directory.ChangeRow) error {
 		for i := range row.Changes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
@@ -71,8 +72,27 @@ func (w *worker) judge(context.Context) error {
 			*v = job.Hold
 		}
 	}
+	w.tellPerson()
 	w.advance()
 	return nil // the next commit tells
+}
+
+// tellPerson adds to the steps of a run for one person what becomes of the
+// removal that it has proposed.
+func (w *worker) tellPerson() {
+	r := &w.fence.Run
+	n := len(r.Steps)
+	if r.Trigger != job.Person || n == 0 || r.Steps[n-1].Result != "removalProposed" {
+		return
+	}
+	s := job.Step{Name: "guard", Result: "passed", Detail: "The guard lets the removal pass: the person is archived."}
+	switch w.fence.Verdict.People {
+	case job.Hold:
+		s.Result, s.Detail = "held", "The guard holds the removal with others that wait: a human decides."
+	case job.Wait:
+		s.Result, s.Detail = "waits", "The removal waits for a later run: a plan is not decided yet, or a scope group is in trouble."
+	}
+	r.Steps = append(slices.Clone(r.Steps), s)
 }
 
 // background is for a log line where no context is at hand.
@@ -153,10 +173,22 @@ func (w *worker) refuse(ctx context.Context, j job.Job) error {
 	now := w.Now().UTC()
 	w.log.WarnContext(ctx, "decision on a plan that does not wait refused", "trigger", string(j.Trigger))
 	return w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
+		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
 		LastChange: w.fence.LastChange, Plan: &job.Plan{Hash: j.Plan},
 		Error: "This plan of removals does not wait for a decision.", Code: "plan_decided",
 		Remedy: "It was decided before, or its people have returned. Read the connection's runs.",
+	})
+}
+
+// refuseDead records that what somebody asked for cannot be done: the
+// connection is not live.
+func (w *worker) refuseDead(ctx context.Context, j job.Job) error {
+	now := w.Now().UTC()
+	return w.Connections.PutRun(ctx, w.conn.ID, job.Run{
+		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
+		LastChange: w.fence.LastChange, Person: j.Person,
+		Error: "The connection cannot be synced.", Code: "not_connected",
+		Remedy: "Read the connection's problem, and ask again when it is solved.",
 	})
 }
 

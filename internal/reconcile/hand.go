@@ -64,6 +64,9 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		if e.Kind == fault.Throttled {
 			w.fence.Run.Error = "Microsoft asked to slow down; the run goes on by itself."
 		}
+		if w.fence.Run.Remedy == "" {
+			w.fence.Run.Remedy = "Nothing has to be done: the run goes on at the time of its next try."
+		}
 	}
 	w.fence.Slice++
 	if err := w.commit(ctx, directory.Batch{}); err != nil {
@@ -147,7 +150,7 @@ func (w *worker) merge(ctx context.Context, j job.Job) error {
 	into := w.fence.Run.ID
 	w.log.InfoContext(ctx, "job merged into the open run", "into", into)
 	err := w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
+		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
 		LastChange: w.fence.LastChange,
 	})
 	// What does one thing that somebody asked for makes up for no sync.

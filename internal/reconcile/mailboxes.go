@@ -57,6 +57,39 @@ type usage struct {
 	pages int
 	known bool // the report was read to its end before
 	cut   bool // the slice's time is up
+	// owned are the mailboxes of the people stored, nil if everybody's are
+	// wanted.
+	owned map[[16]byte]struct{}
+}
+
+// owners reads whose mailboxes are wanted, if the settings do not choose
+// everybody.
+func (u *usage) owners(ctx context.Context) error {
+	if s := &u.fence.Scope; u.owned != nil || !s.Grouped && !s.NoGuests && !s.NoDisabled {
+		return nil
+	}
+	u.owned = make(map[[16]byte]struct{})
+	for after := ""; ; {
+		page, next, err := u.Store.People(ctx, u.part, after, maxConfirm)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if p := &page[i]; p.Active() && p.UserPrincipalName != "" {
+				key, _ := directory.Key(directory.MailboxID(p.UserPrincipalName))
+				u.owned[key] = struct{}{}
+			}
+		}
+		if after = next; after == "" {
+			return nil
+		}
+	}
+}
+
+// wanted reports whether the settings choose the mailbox.
+func (u *usage) wanted(key [16]byte) bool {
+	_, ok := u.owned[key]
+	return ok || u.owned == nil
 }
 
 // page takes in the rows of a page that no earlier slice has done.
@@ -71,6 +104,9 @@ func (u *usage) page(ctx context.Context, date string, page []directory.Mailbox)
 			cur.Reading, cur.Row, cur.Swept = date, 0, ""
 		}
 	}
+	if err := u.owners(ctx); err != nil {
+		return false, err
+	}
 	var left []directory.Mailbox
 	for _, m := range page {
 		u.rows++
@@ -79,7 +115,7 @@ func (u *usage) page(ctx context.Context, date string, page []directory.Mailbox)
 			continue // the first row of a name holds
 		}
 		u.named[key] = struct{}{}
-		if u.rows > cur.Row && !u.isErased(m.ID) {
+		if u.rows > cur.Row && u.wanted(key) && !u.isErased(m.ID) {
 			left = append(left, m)
 		}
 	}
@@ -154,7 +190,10 @@ func (w *worker) putMailbox(batch *directory.Batch, prior *directory.MailboxReco
 // Archiving some of them never makes the others too many, so that this may be
 // done in parts.
 func (u *usage) sweep(ctx context.Context) error {
-	missing, active, err := u.missing(ctx)
+	if err := u.owners(ctx); err != nil {
+		return err
+	}
+	missing, unwanted, active, err := u.missing(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,6 +213,9 @@ func (u *usage) sweep(ctx context.Context) error {
 		})
 		missing = nil
 	}
+	if u.fence.Scope.Problem == nil { // else nobody can be judged
+		missing = append(missing, unwanted...)
+	}
 	for n := 0; n < len(missing); n += directory.MaxRows {
 		if n > 0 && u.spent() {
 			return errBudget
@@ -183,6 +225,9 @@ func (u *usage) sweep(ctx context.Context) error {
 		for i := range chunk {
 			next := chunk[i]
 			next.Archived, next.Reason = u.Now().UTC(), directory.Missing
+			if key, _ := directory.Key(next.ID); !u.wanted(key) {
+				next.Reason = directory.OutOfScope
+			}
 			u.putMailbox(&batch, &chunk[i], next)
 		}
 		if err := u.commit(ctx, batch); err != nil {
@@ -195,25 +240,30 @@ func (u *usage) sweep(ctx context.Context) error {
 }
 
 // missing returns the stored active mailboxes that the report does not name,
-// and how many active ones there are.
-func (u *usage) missing(ctx context.Context) (missing []directory.MailboxRecord, active int, err error) {
+// apart from those that the settings do not choose any more, and how many
+// active ones there are beside these.
+func (u *usage) missing(ctx context.Context) (missing, unwanted []directory.MailboxRecord, active int, err error) {
 	for after := ""; ; {
 		page, next, err := u.Store.Mailboxes(ctx, u.part, after, maxMailboxes)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		for _, m := range page {
 			if !m.Active() {
 				continue
 			}
-			active++
 			key, _ := directory.Key(m.ID)
+			if !u.wanted(key) {
+				unwanted = append(unwanted, m)
+				continue
+			}
+			active++
 			if _, named := u.named[key]; !named {
 				missing = append(missing, m)
 			}
 		}
 		if after = next; after == "" {
-			return missing, active, nil
+			return missing, unwanted, active, nil
 		}
 	}
 }
@@ -237,7 +287,7 @@ func (w *worker) mailboxTypes(ctx context.Context) error {
 			err := w.askPurposes(ctx, chunk)
 			if fault.Is(err, fault.Denied) { // the mailboxes are synced all the same
 				e := fault.Of(err)
-				w.note(job.Skipped{What: "mailboxTypes", Code: e.Code, Message: skippedText("mailboxTypes", e), Remedy: e.Remedy})
+				w.note(job.Skipped{What: "mailboxTypes", Code: e.Code, Message: skippedText("mailboxTypes", e), Remedy: e.Remedy, Consent: consents(e)})
 				return nil
 			}
 			if err != nil {

@@ -361,3 +361,45 @@ func TestMailboxTypes(t *testing.T) {
 	typed()
 	w.settled()
 }
+
+// Only the mailboxes of people whom the settings choose are stored; those of
+// people who are chosen no more are archived as out of scope.
+func TestMailboxesInScope(t *testing.T) {
+	t.Parallel()
+	w := newLine(t).whole(t, t, 20)
+	w.succeed()
+	all, _, err := w.store.Mailboxes(w.ctx, w.conn, "", 1000)
+	w.ok(err)
+	scope := w.team("Scope", false)
+	in := make(map[string]bool)
+	for _, p := range w.tenant.People()[:6] {
+		w.ok(w.tenant.AddMember(scope, p.ID))
+		in[directory.MailboxID(p.UserPrincipalName)] = true
+	}
+	w.choose(func(s *connection.Settings) { s.Groups = []string{scope} })
+	w.succeed() // archives the others, and knows the report already
+	w.engine = w.newEngine(t, report{wires.Transport, func(rows []string) []string { // the next one
+		for i, r := range rows {
+			_, rest, _ := strings.Cut(r, ",")
+			rows[i] = "2099-01-01," + rest
+		}
+		return rows
+	}})
+	w.succeed()
+	ms, _, err := w.store.Mailboxes(w.ctx, w.conn, "", 1000)
+	w.ok(err)
+	active := 0
+	for _, m := range ms {
+		switch {
+		case m.Active() && !in[m.ID]:
+			t.Errorf("mailbox %s is active, and its owner is out of scope", m.UserPrincipalName)
+		case m.Active():
+			active++
+		case m.Reason != directory.OutOfScope:
+			t.Errorf("mailbox %s is archived for %q", m.UserPrincipalName, m.Reason)
+		}
+	}
+	if active == 0 || len(ms) != len(all) {
+		t.Errorf("%d active, %d stored, %d before", active, len(ms), len(all))
+	}
+}

@@ -72,6 +72,10 @@ func (p *one) find(ctx context.Context) error {
 		return err
 	}
 	if len(items) > 0 {
+		if p.isErased(p.id) && !p.mayLift() {
+			p.step("found", "erased", "The person has been erased since this sync was asked for, or without anybody's asking for it. The erasure stands; ask for another sync to end it.")
+			return nil
+		}
 		p.item = &items[0]
 		p.item.HasManager = true // whole, or not wanted: then nobody has one
 		for _, id := range []string{p.id, directory.MailboxID(p.item.UserPrincipalName)} {
@@ -104,6 +108,21 @@ func (p *one) find(ctx context.Context) error {
 	}
 	p.step("found", "gone", "Microsoft knows no such user, not even a deleted one.")
 	return nil
+}
+
+// mayLift reports whether this run may end an erasure of the person: somebody
+// has asked for it, and nobody for an erasure since.
+func (p *one) mayLift() bool {
+	for _, a := range p.conn.Asks { // newest first
+		switch {
+		case a.Person != p.id:
+		case a.Trigger == string(job.Erase):
+			return false
+		case a.Run == p.fence.Run.ID:
+			return true
+		}
+	}
+	return false
 }
 
 // place tells whether the settings want the person. Scope groups are
@@ -314,6 +333,8 @@ func (p *one) written() string {
 	switch {
 	case p.next.ID == "":
 		return "nothing"
+	case p.item == nil && p.next.Kept:
+		return "kept"
 	case p.next.Pending != "":
 		if p.next.Held {
 			return "held"
@@ -332,8 +353,9 @@ func (p *one) written() string {
 
 var writtenText = map[string]string{
 	"nothing":         "Nobody of that ID is stored, and nobody was.",
+	"kept":            "A human has rejected this person's removal. The record stays until the person reappears at Microsoft and leaves again.",
 	"held":            "The person's removal waits for a human's decision, and goes on waiting.",
-	"removalProposed": "The removal is proposed. The guard judges it with all others that wait: see how many people the run has archived.",
+	"removalProposed": "The removal is proposed. The guard judges it with all others that wait.",
 	"created":         "The person is stored.",
 	"reactivated":     "The archived record is active again.",
 	"unchanged":       "The record stays as it is.",

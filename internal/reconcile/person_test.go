@@ -226,11 +226,11 @@ func TestPersonSteps(t *testing.T) {
 		{"a guest", func() string {
 			w.ok(w.tenant.Update(created, tenant.Fields{"userType": "Guest"}))
 			return created
-		}, "found present, scope guest, fields unchanged, manager unchanged, teams unchanged, written removalProposed", directory.Archived},
+		}, "found present, scope guest, fields unchanged, manager unchanged, teams unchanged, written removalProposed, guard passed", directory.Archived},
 		{"deleted", func() string {
 			w.ok(w.tenant.Remove(id(5)))
 			return id(5)
-		}, "found restorable, teams changed, written removalProposed", directory.TeamMembers},
+		}, "found restorable, teams changed, written removalProposed, guard passed", directory.TeamMembers},
 		{"back", func() string {
 			w.ok(w.tenant.Restore(id(5)))
 			return id(5)
@@ -238,7 +238,7 @@ func TestPersonSteps(t *testing.T) {
 		{"gone", func() string {
 			w.ok(w.tenant.Purge(id(6)))
 			return id(6)
-		}, "found gone, teams changed, written removalProposed", directory.TeamMembers},
+		}, "found gone, teams changed, written removalProposed, guard passed", directory.TeamMembers},
 		{"gone and archived", func() string { return id(6) }, "found gone, teams unchanged, written unchanged", ""},
 		{"never heard of", func() string { return unknown }, "found gone, teams unchanged, written nothing", ""},
 	} {

@@ -142,7 +142,9 @@ func (w *worker) skip(ctx context.Context, category string, err error) {
 	if remedy == "" {
 		remedy = "Nothing has to be done: the next run tries again. If it goes on, report the run's ID to Rollcall's operator."
 	}
-	w.note(job.Skipped{What: category, Code: e.Code, Message: skippedText(category, e), Remedy: remedy})
+	w.note(job.Skipped{
+		What: category, Code: e.Code, Message: skippedText(category, e), Remedy: remedy, Consent: consents(e),
+	})
 	w.advance()
 }
 
@@ -153,6 +155,9 @@ func (w *worker) note(s job.Skipped) {
 		r.Skipped = append(slices.Clone(r.Skipped), s)
 	}
 }
+
+// consents reports whether a permission is missing that the customer can grant.
+func consents(e *fault.Error) bool { return e.Kind == fault.Denied && e.Code != "concealed_names" }
 
 func skippedText(category string, e *fault.Error) string {
 	names := map[string]string{

@@ -48,7 +48,7 @@ func (w *worker) preview(ctx context.Context, j job.Job) error {
 		w.log.InfoContext(ctx, "job of a preview that is gone dropped")
 		return nil
 	case f.Run.ID != j.Run && !w.conn.Live():
-		return w.refusePreview(ctx, j)
+		return w.refuseDead(ctx, j)
 	case f.Run.ID != j.Run:
 		return w.beginPreview(ctx, j)
 	case !f.Open():
@@ -75,17 +75,6 @@ func lastPreview(c *connection.Connection) string {
 		return ""
 	}
 	return c.Asks[i].Run
-}
-
-// refusePreview records that a connection that is not live has no preview.
-func (w *worker) refusePreview(ctx context.Context, j job.Job) error {
-	now := w.Now().UTC()
-	w.log.WarnContext(ctx, "preview of a connection that is not live refused", "status", string(w.conn.Status))
-	return w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
-		Error: "The connection cannot be synced.", Code: "not_connected",
-		Remedy: "Read the connection's problem, and ask for another preview when it is solved.",
-	})
 }
 
 // beginPreview empties the partition and does the first slice.

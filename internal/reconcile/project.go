@@ -70,6 +70,12 @@ func outcome(c *connection.Connection, r *job.Run) (status connection.Status, to
 			Remedy: "Ask the customer whether this is meant, then approve or reject the plan of run " + r.Plan.Run + ".",
 			At:     r.Ended,
 		}
+		if len(r.Skipped) > 0 {
+			also := skippedProblem(r)
+			c.Problem.Message += " " + also.Message
+			c.Problem.Remedy += " " + also.Remedy
+			c.Problem.Consent = also.Consent
+		}
 		return connection.Held, true
 	case asked && c.Status != connection.Held:
 		return "", false // what else is wrong, such a run does not mend
@@ -101,6 +107,7 @@ func skippedProblem(r *job.Run) *connection.Problem {
 	p := &connection.Problem{Code: r.Skipped[0].Code, At: r.Ended}
 	var messages, remedies []string
 	for _, s := range r.Skipped {
+		p.Consent = p.Consent || s.Consent
 		messages = append(messages, s.Message)
 		if s.Remedy != "" && !strings.Contains(strings.Join(remedies, " "), s.Remedy) {
 			remedies = append(remedies, s.Remedy)

@@ -178,10 +178,13 @@ func (w *worker) listScope(ctx context.Context) error {
 }
 
 func (w *worker) scopeProblem(group, code, message, remedy string) {
-	if w.fence.Scope.Problem == nil {
-		w.fence.Scope.Problem = &job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy}
+	s := job.Skipped{
+		What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy, Consent: code == "scope_group_forbidden",
 	}
-	w.note(job.Skipped{What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy})
+	if w.fence.Scope.Problem == nil {
+		w.fence.Scope.Problem = &s
+	}
+	w.note(s)
 }
 
 // joins reports whether the second set has anybody whom the first has not.
@@ -285,7 +288,7 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, joined)
 	if err != nil {
 		if e := fault.Of(err); e.Kind == fault.Denied {
-			w.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy})
+			w.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy, Consent: consents(e)})
 			w.fence.Groups.Hash = "" // the next run lists the members of every team
 			return nil
 		}
