@@ -322,9 +322,10 @@ func (s *stage) whole() {
 	s.settledWhole()
 	s.licensed()
 	all, active := s.mailboxes()
+	truth := s.truth()
 	for _, p := range s.tenant.People() {
 		m, ok := s.tenant.Mailbox(p.ID, s.day)
-		if !ok {
+		if _, chosen := truth[p.ID]; !ok || !chosen {
 			continue
 		}
 		active--
