@@ -28,6 +28,7 @@ type mode struct {
 	// could forget.
 	blind int
 	// omitted is whom and which team an answer may leave out: they are in it.
+	// Nil where leaving out is no harm.
 	omitted func(s *stage) (person, team string)
 }
 

@@ -267,7 +267,9 @@ func (m *mode) cells(calls map[string]int) (cs []cell) {
 			case fault.Replay:
 				hits-- // nothing comes before the first page
 			case fault.Omit:
-				hits = 1
+				if hits = 1; m.omitted == nil {
+					hits = 0
+				}
 			}
 			for skip := range min(hits, 2) {
 				for _, n := range v.times {

@@ -262,5 +262,5 @@ func (w *world) killedIn(n int, j job.Job) (fired bool) {
 }
 
 // dear tells whether a story is told of a property that takes seconds: one in
-// three is.
-func dear(t *rapid.T) bool { return rapid.IntRange(0, 2).Draw(t, "told") == 0 }
+// four is.
+func dear(t *rapid.T) bool { return rapid.IntRange(0, 3).Draw(t, "told") == 0 }

@@ -15,8 +15,8 @@ import (
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
 
-// Fifteen stories a run; -rapid.checks tells more of them.
-func init() { _ = flag.Set("rapid.checks", "15") }
+// Ten stories a run; -rapid.checks tells more of them.
+func init() { _ = flag.Set("rapid.checks", "10") }
 
 // drawFault is any fault that can hit the sync of people.
 func drawFault(t *rapid.T) fault.Fault {
