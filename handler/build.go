@@ -77,7 +77,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 
 	callback := c.publicURL + "/consent/callback"
 	scheduler := &schedule.Scheduler{
-		Connections: store, Plans: store, Queue: jobs, Now: now, Log: log,
+		Connections: store, Plans: store, Runs: store, Queue: jobs, Now: now, Log: log,
 		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
 	}
 	engine := &reconcile.Engine{

@@ -86,7 +86,8 @@ type Groups interface {
 
 // Syncer starts the runs that somebody asks for. All return [fault.NotFound]
 // for an unknown connection, [fault.Denied] with code "not_connected" before a
-// tenant is verified, and [fault.Throttled] if asked again too soon.
+// tenant is verified, and [fault.Throttled] if asked again too soon: then with
+// the run asked for before, unless there were too many.
 type Syncer interface {
 	Manual(ctx context.Context, connection, actor string) (run string, err error)
 	Preview(ctx context.Context, connection, actor string) (run string, err error)

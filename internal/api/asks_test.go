@@ -57,12 +57,27 @@ func TestAsks(t *testing.T) {
 			fail = f.err
 			w := b.do(post, path, test.body, "X-Rollcall-Actor", "Ada")
 			refused(t, w, f.status, f.code)
-			if strings.Contains(w.Body.String(), "secret") || w.Header().Get("Location") != "" {
-				t.Errorf("%s: %s", test.path, w.Body)
+			location := ""
+			if f.code == codeThrottled { // it names the run that stands in the way
+				location = "/v1/connections/" + fabrica + "/runs/04f8-run"
+			}
+			if strings.Contains(w.Body.String(), "secret") || w.Header().Get("Location") != location {
+				t.Errorf("%s: location %q: %s", test.path, w.Header().Get("Location"), w.Body)
 			}
 			if f.code == codeThrottled && retryAfter(t, w) != 90 {
 				t.Errorf("Retry-After %d", retryAfter(t, w))
 			}
+		}
+		fail = &fault.Error{Kind: fault.Throttled, After: time.Second, Err: errors.New("too many")}
+		started := b.ask
+		b.ask = func(trigger job.Trigger, id, person, actor string) (string, error) {
+			_, err := started(trigger, id, person, actor)
+			return "", err
+		}
+		w = b.do(post, path, test.body, "X-Rollcall-Actor", "Ada")
+		refused(t, w, 429, codeThrottled)
+		if w.Header().Get("Location") != "" || retryAfter(t, w) != 1 {
+			t.Errorf("%s: %v", test.path, w.Header())
 		}
 		asked = 0
 		refused(t, b.do(post, strings.Replace(path, fabrica, "UPPER", 1), test.body), 404, codeNotFound)
@@ -111,7 +126,17 @@ func TestQueuedAsk(t *testing.T) {
 		{Trigger: "erase", Run: "erasing", Person: object, At: now, By: "Ada"},
 		{Trigger: "preview", Run: "looking", At: now.Add(-time.Minute), By: "Bob"},
 	}
+	c.Decision = connection.Decision{Plan: planHash, Run: "deciding", Approve: true, At: now, By: "Cleo"}
 	b.connections[fabrica] = c
+	for approve, want := range map[bool]string{true: "approve", false: "reject"} {
+		c.Decision.Approve = approve
+		b.connections[fabrica] = c
+		var v Run
+		read(t, b.do(get, "/v1/connections/"+fabrica+"/runs/deciding", ""), 200, &v)
+		if v.ID != "deciding" || v.State != "queued" || v.Trigger != want || v.By != "Cleo" || !v.QueuedAt.Equal(now) || v.Counters != nil {
+			t.Errorf("decision %+v", v)
+		}
+	}
 	for _, want := range c.Asks {
 		var v Run
 		read(t, b.do(get, "/v1/connections/"+fabrica+"/runs/"+want.Run, ""), 200, &v)
@@ -187,10 +212,18 @@ func TestSamples(t *testing.T) {
 		})
 	}
 	add(directory.Change{Type: directory.TeamMembers, ID: team1, Run: "p", Joined: []string{personID(1), personID(2)}, Left: []string{personID(3)}})
-	for len(b.changes[part]) < 2000 {
-		add(directory.Change{Type: directory.Created, ID: personID(9), Run: "p"})
+	fill := func(to int) {
+		for len(b.changes[part]) < to {
+			add(directory.Change{Type: directory.Created, ID: personID(9), Run: "p"})
+		}
 	}
-	add(directory.Change{Type: directory.Archived, ID: personID(9), Run: "p", Reason: directory.Missing}) // beyond what is looked at
+	fill(1000)
+	add(directory.Change{Type: directory.TeamArchived, ID: team1, Run: "p", Reason: directory.Missing}) // neither in the first nor in the last
+	fill(2000)
+	for i := range 7 {
+		add(directory.Change{Type: directory.Archived, ID: personID(i), Run: "p", Reason: directory.Missing}) // what goes comes last
+	}
+	b.fences[part] = job.Fence{Run: job.Run{ID: "p"}, LastChange: int64(999 + len(b.changes[part]))}
 
 	var v Run
 	read(t, b.do(get, "/v1/connections/"+contoso+"/runs/p", ""), 200, &v)
@@ -198,7 +231,7 @@ func TestSamples(t *testing.T) {
 	for _, s := range v.Samples {
 		count[s.Type]++
 	}
-	if len(v.Samples) != 11 || count["person.updated"] != 5 || count["team.members"] != 1 || count["person.created"] != 5 {
+	if len(v.Samples) != 16 || count["person.updated"] != 5 || count["team.members"] != 1 || count["person.created"] != 5 || count["person.archived"] != 5 {
 		t.Fatalf("samples %v", count)
 	}
 	first, _ := json.Marshal(v.Samples[0])
@@ -209,8 +242,23 @@ func TestSamples(t *testing.T) {
 	if s := v.Samples[5]; s.Joined != 2 || s.Left != 1 || s.ID != team1 || s.Fields == nil {
 		t.Errorf("sample %+v", s)
 	}
-	if b.reads > 10 {
+	if b.reads != 10 {
 		t.Errorf("%d reads of 200", b.reads)
+	}
+
+	// Of few changes each is looked at once; those of another preview are not.
+	b.changes[part] = b.changes[part][:1500]
+	b.fences[part] = job.Fence{Run: job.Run{ID: "p"}, LastChange: 2499}
+	v = Run{}
+	read(t, b.do(get, "/v1/connections/"+contoso+"/runs/p", ""), 200, &v)
+	if n := len(v.Samples); n != 12 {
+		t.Errorf("%d samples of 1,500 changes, want 12", n)
+	}
+	b.fences[part] = job.Fence{Run: job.Run{ID: "later"}, LastChange: 2499}
+	v = Run{}
+	read(t, b.do(get, "/v1/connections/"+contoso+"/runs/p", ""), 200, &v)
+	if v.Samples != nil {
+		t.Errorf("samples %+v of a preview that was replaced", v.Samples)
 	}
 
 	v = Run{}

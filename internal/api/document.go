@@ -68,7 +68,9 @@ func register[I, O any](a *API, op huma.Operation, handle func(context.Context, 
 	}
 	slices.Sort(statuses)
 	for _, status := range slices.Compact(statuses) {
-		op.Responses[strconv.Itoa(status)] = a.failure(status)
+		if code := strconv.Itoa(status); op.Responses[code] == nil {
+			op.Responses[code] = a.failure(status)
+		}
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)

@@ -154,6 +154,10 @@ func TestOpenAPIComplete(t *testing.T) {
 			if r := op.Responses["429"]; r.Headers["Retry-After"] == nil {
 				t.Errorf("%s: no Retry-After", op.OperationID)
 			}
+			refers := map[string]bool{"sync-connection": true, "preview-connection": true, "sync-person": true}
+			if r := op.Responses["429"]; (r.Headers["Location"] != nil) != refers[op.OperationID] {
+				t.Errorf("%s: 429 with headers %v", op.OperationID, r.Headers)
+			}
 			if (op.RequestBody != nil) != (bodies[op.OperationID] != "") {
 				t.Errorf("%s: body", op.OperationID)
 			}

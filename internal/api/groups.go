@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/internal/fault"
 )
 
 // Group is a group of the tenant that may serve as a scope.
@@ -55,6 +57,10 @@ func (a *API) groups(ctx context.Context, in *groupsRequest) (*one[GroupList], e
 		return nil, problem(codeNotConnected, "The connection has no verified tenant.")
 	}
 	found, err := a.Groups.SearchGroups(ctx, c.Tenant, in.Search)
+	if fault.Is(err, fault.Invalid) { // the remedy of Graph's 400 is for runs
+		err = fault.New(fault.Invalid, "%w", err).
+			WithRemedy("Search for another word of the group's name, of letters and digits only.")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,12 @@ func TestPeopleFilters(t *testing.T) {
 		p := &b.people[contoso][i]
 		if i%7 == 3 {
 			p.JobTitle = " rear  ADMIRAL"
-			titled = append(titled, p.ID)
+			if i != 1004 { // who has left
+				titled = append(titled, p.ID)
+			}
+		}
+		if i == 1004 {
+			p.AssignedLicenses = []string{sku}
 		}
 		if i%1000 == 3 {
 			p.AssignedLicenses = []string{object, sku}
@@ -109,6 +114,9 @@ func TestPeopleFilterRefused(t *testing.T) {
 	var all PeoplePage
 	read(t, b.do(get, path, ""), 200, &all)
 	refused(t, b.do(get, path+"license="+object+"&continuation="+all.Continuation, ""), 400, codeContinuation)
+	if p := refused(t, b.do(get, path+"team="+team1, ""), 404, codeNotFound); !p.names("query.team") {
+		t.Errorf("%+v", p)
+	}
 }
 
 // FuzzPeopleFilter: whatever is asked for, the answer is a page or a problem.
@@ -124,7 +132,7 @@ func FuzzPeopleFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, list := range []string{"people", "teams", "removals", "groups"} {
 			w := b.do(get, "/v1/connections/"+contoso+"/"+list+"?"+strings.ReplaceAll(clean(query), "#", "%23"), "")
-			if w.Code != 200 && w.Code != 422 && w.Code != 400 && w.Code != 409 {
+			if w.Code != 200 && w.Code != 422 && w.Code != 400 && w.Code != 409 && w.Code != 404 {
 				t.Errorf("%s?%s: %d %s", list, query, w.Code, w.Body)
 			}
 		}
@@ -164,7 +172,10 @@ func TestPerson(t *testing.T) {
 
 	path := "/v1/connections/" + contoso + "/people/"
 	var v PersonDetail
-	read(t, b.do(get, path+personID(0), ""), 200, &v)
+	if w := b.do(get, path+personID(0), ""); strings.Contains(w.Body.String(), `"teams"`) {
+		t.Errorf("teams that nobody asked for: %s", w.Body)
+	}
+	read(t, b.do(get, path+personID(0)+"?teams=true", ""), 200, &v)
 	if v.DisplayName != "Person 0" || !v.Active || v.LastChange != 1 || v.Position != directory.PositionID("CAPTAIN") || v.Manager != personID(1) {
 		t.Errorf("%+v", v)
 	}
@@ -176,7 +187,7 @@ func TestPerson(t *testing.T) {
 	}
 	b.teams[contoso][0].Archived = now
 	v = PersonDetail{}
-	read(t, b.do(get, path+personID(0), ""), 200, &v)
+	read(t, b.do(get, path+personID(0)+"?teams=true", ""), 200, &v)
 	if want := []TeamRef{{team2, "Admirals"}}; !slices.Equal(v.Teams, want) {
 		t.Errorf("teams %+v, want %+v", v.Teams, want)
 	}
@@ -188,7 +199,7 @@ func TestPerson(t *testing.T) {
 		40: {50, Line{More: true}}, 50: {50, Line{}}, 51: {49, Line{}},
 	} {
 		var v PersonDetail
-		w := b.do(get, path+personID(person), "")
+		w := b.do(get, path+personID(person)+"?teams=true", "")
 		read(t, w, 200, &v)
 		if l := v.Line; len(l.Managers) != want.managers || l.Cycle != want.end.Cycle || l.Missing != want.end.Missing || l.More != want.end.More {
 			t.Errorf("person %d: line %+v, want %d managers and %+v", person, v.Line, want.managers, want.end)
@@ -203,6 +214,24 @@ func TestPerson(t *testing.T) {
 		}
 	}
 	refused(t, b.do(get, "/v1/connections/unknown/people/"+personID(0), ""), 404, codeNotFound)
+}
+
+// A record says what has become of its proposed removal.
+func TestProposedRemoval(t *testing.T) {
+	for want, life := range map[string]directory.Life{
+		"": {}, "pending": {Pending: directory.Missing}, "held": {Pending: directory.Missing, Held: true}, "kept": {Kept: true},
+	} {
+		b := newBench()
+		b.crowd(contoso, 1)
+		b.hold(contoso)
+		b.people[contoso][0].Life, b.teams[contoso][0].Life = life, life
+		for _, path := range []string{"/people/" + personID(0), "/people", "/teams/" + team1, "/teams?kind=team"} {
+			body := b.do(get, "/v1/connections/"+contoso+path, "").Body.String()
+			if strings.Contains(body, `"removal":`) != (want != "") || want != "" && !strings.Contains(body, `"removal":"`+want+`"`) {
+				t.Errorf("%s, want %q: %s", path, want, body)
+			}
+		}
+	}
 }
 
 func TestTeams(t *testing.T) {
@@ -334,11 +363,14 @@ func TestGroups(t *testing.T) {
 	}{
 		{fault.New(fault.Denied, "secret").WithRemedy("Consent again."), 403, codeForbidden},
 		{fault.New(fault.Throttled, "secret"), 429, codeThrottled},
-		{fault.New(fault.Invalid, "secret"), 400, codeRejected},
+		{fault.New(fault.Invalid, "secret").WithRemedy("Please report this with the run's ID."), 400, codeRejected},
 		{fault.New(fault.Unknown, "secret"), 503, codeUnavailable},
 	} {
 		fail = f.err
 		p := refused(t, b.do(get, good, ""), f.status, f.code)
+		if f.code == codeRejected && !strings.Contains(p.Remedy, "group's name") {
+			t.Errorf("%+v", p)
+		}
 		if strings.Contains(p.Detail, "secret") || f.code == codeForbidden && p.Remedy != "Consent again." {
 			t.Errorf("%+v", p)
 		}

@@ -27,6 +27,23 @@ func shapeLife(l *directory.Life) Life {
 	}
 }
 
+// Waiting is whether a removal is proposed.
+type Waiting struct {
+	Removal string `json:"removal,omitempty" enum:"pending,held,kept" doc:"What has become of a removal that was proposed; absent if none was. pending: it is judged at the end of a run. held: it is part of a plan that waits for a human. kept: a human has rejected it, and it is not proposed again until the record's subject reappears and leaves."`
+}
+
+func shapeWaiting(l *directory.Life) Waiting {
+	switch {
+	case l.Held:
+		return Waiting{"held"}
+	case l.Pending != "":
+		return Waiting{"pending"}
+	case l.Kept:
+		return Waiting{"kept"}
+	}
+	return Waiting{}
+}
+
 // Person is a stored person as the API shows them. A property is absent if
 // Microsoft holds no value.
 type Person struct {
@@ -51,6 +68,7 @@ type Person struct {
 	EmployeeHireDate  string   `json:"employeeHireDate,omitempty" doc:"RFC 3339, as Microsoft wrote it." example:"2019-04-01T00:00:00Z"`
 	AssignedLicenses  []string `json:"assignedLicenses,omitempty" nullable:"false" doc:"SKU IDs."`
 	Manager           string   `json:"manager,omitempty" doc:"The manager's object ID."`
+	Waiting
 	Life
 }
 
@@ -61,16 +79,16 @@ func shapePerson(r *directory.Record) Person {
 		BusinessPhones: r.BusinessPhones, MobilePhone: r.MobilePhone, PreferredLanguage: r.PreferredLanguage,
 		AccountEnabled: r.AccountEnabled, UserType: r.UserType, JobTitle: r.JobTitle, Position: directory.PositionID(r.JobTitle),
 		Department: r.Department, OfficeLocation: r.OfficeLocation, EmployeeID: r.EmployeeID, EmployeeHireDate: r.EmployeeHireDate,
-		AssignedLicenses: r.AssignedLicenses, Manager: r.Manager, Life: shapeLife(&r.Life),
+		AssignedLicenses: r.AssignedLicenses, Manager: r.Manager, Waiting: shapeWaiting(&r.Life), Life: shapeLife(&r.Life),
 	}
 }
 
 type peopleRequest struct {
 	Target
 	PageQuery
-	Position string `query:"position" pattern:"^[0-9a-f]{20}$" patternDescription:"the ID of a position" doc:"Only people of this position, by its ID."`
-	License  string `query:"license" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"a GUID in lower case" doc:"Only people who hold this license, by its SKU ID."`
-	Team     string `query:"team" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"a GUID in lower case" doc:"Only direct members of this team, by its ID."`
+	Position string `query:"position" pattern:"^[0-9a-f]{20}$" patternDescription:"the ID of a position" doc:"Only active people of this position, by its ID."`
+	License  string `query:"license" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"a GUID in lower case" doc:"Only active people who hold this license, by its SKU ID."`
+	Team     string `query:"team" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"a GUID in lower case" doc:"Only direct members of this team, by its ID; a team that is not stored is 404."`
 }
 
 // filter names what is asked for, so that a continuation serves no other
@@ -83,8 +101,8 @@ func (r *peopleRequest) filter() string {
 }
 
 func (r *peopleRequest) keep(p *directory.Record) bool {
-	return (r.Position == "" || directory.PositionID(p.JobTitle) == r.Position) &&
-		(r.License == "" || slices.Contains(p.AssignedLicenses, r.License))
+	return (r.Position == "" || p.Active() && directory.PositionID(p.JobTitle) == r.Position) &&
+		(r.License == "" || p.Active() && slices.Contains(p.AssignedLicenses, r.License))
 }
 
 // PeopleTail ends a page of people.
@@ -109,7 +127,12 @@ type PersonTarget struct {
 type PersonDetail struct {
 	Person
 	Line  Line      `json:"line" doc:"The chain of managers upwards, the person's own manager first."`
-	Teams []TeamRef `json:"teams" nullable:"false" doc:"The active teams of which the person is a direct member."`
+	Teams []TeamRef `json:"teams,omitzero" nullable:"false" doc:"The active teams of which the person is a direct member; only if asked for."`
+}
+
+type personRequest struct {
+	PersonTarget
+	Teams bool `query:"teams" doc:"Whether to answer the person's teams too. It takes a look at the members of all teams of the connection, which takes long in a large tenant." example:"true"`
 }
 
 // Line is a reporting line.
@@ -137,14 +160,14 @@ func (a *API) peopleRoutes() {
 	register(a, huma.Operation{
 		OperationID: "list-people", Method: http.MethodGet, Path: "/v1/connections/{id}/people",
 		Tags: []string{tagDirectory}, Summary: "List people",
-		Description: "Everybody stored, archived people included, as far as the filters let them pass. Together with the changes it gives an exact copy: read all pages, then follow the changes " +
+		Description: "Everybody stored, archived people included, as far as the filters let them pass: those by position and license let active people pass only. Together with the changes it gives an exact copy: read all pages, then follow the changes " +
 			"from the first page's lastChange on. A change that is in the copy already does nothing when applied again." + filtersInWords + pagesInWords,
 		Responses: listed[PeoplePage](a), Errors: []int{400, 404},
 	}, a.people)
 	register(a, huma.Operation{
 		OperationID: "read-person", Method: http.MethodGet, Path: "/v1/connections/{id}/people/{person}",
 		Tags: []string{tagDirectory}, Summary: "Read a person",
-		Description: "The record of one person, archived or not, with the reporting line upwards and the teams.",
+		Description: "The record of one person, archived or not, with the reporting line upwards. With teams=true it comes with the person's teams, for which the members of all teams are looked through: ask for them only where they are needed.",
 		Errors:      []int{404},
 	}, a.person)
 }
@@ -168,6 +191,13 @@ func (a *API) people(ctx context.Context, in *peopleRequest) (*huma.StreamRespon
 		return a.Directory.People(ctx, in.ID, after, n)
 	}
 	if in.Team != "" {
+		stored, err := a.Teams.TeamRecords(ctx, in.ID, []string{in.Team})
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := stored[in.Team]; !ok {
+			return nil, missingTeam("query.team")
+		}
 		if read, err = a.teamPeople(ctx, in.ID, in.Team); err != nil {
 			return nil, err
 		}
@@ -185,7 +215,7 @@ func (a *API) people(ctx context.Context, in *peopleRequest) (*huma.StreamRespon
 // maxLine bounds the managers of a reporting line, each of which takes a read.
 const maxLine = 50
 
-func (a *API) person(ctx context.Context, in *PersonTarget) (*one[PersonDetail], error) {
+func (a *API) person(ctx context.Context, in *personRequest) (*one[PersonDetail], error) {
 	if _, err := a.connection(ctx, in.ID); err != nil {
 		return nil, err
 	}
@@ -202,8 +232,8 @@ func (a *API) person(ctx context.Context, in *PersonTarget) (*one[PersonDetail],
 		return nil, missingPerson()
 	}
 	v := PersonDetail{Person: shapePerson(&r)}
-	if v.Line, err = a.line(ctx, in.ID, &r); err != nil {
-		return nil, err
+	if v.Line, err = a.line(ctx, in.ID, &r); err != nil || !in.Teams {
+		return &one[PersonDetail]{v}, err
 	}
 	member, err := a.Teams.TeamsOf(ctx, in.ID, [][16]byte{key})
 	if err != nil {

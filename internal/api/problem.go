@@ -30,7 +30,8 @@ type Problem struct {
 	Remedy string       `json:"remedy" doc:"What to do next." example:"Check the ID; GET /v1/connections lists all."`
 	Errors []FieldError `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the request, field by field; at most 20."`
 
-	after time.Duration // for Retry-After; 0 for none
+	after    time.Duration // for Retry-After; 0 for none
+	location string        // of the run that stands in the way; empty for none
 }
 
 // FieldError is one mistake in a request.
@@ -55,7 +56,11 @@ func (p *Problem) GetHeaders() http.Header {
 	}
 	// Whole seconds, rounded up: a client that comes back on time must not
 	// be early. Source: RFC 9110, 10.2.3.
-	return http.Header{"Retry-After": {strconv.Itoa(int(math.Ceil(p.after.Seconds())))}}
+	h := http.Header{"Retry-After": {strconv.Itoa(int(math.Ceil(p.after.Seconds())))}}
+	if p.location != "" {
+		h.Set("Location", p.location)
+	}
+	return h
 }
 
 // The codes end the type of a [Problem]. They are part of the API.
@@ -181,6 +186,9 @@ func answer(ctx context.Context, log *slog.Logger, operation string, err error) 
 		p.after = f.After
 		if p.after <= 0 {
 			p.after = retryThrottled
+		}
+		if t, ok := errors.AsType[*tooSoon](err); ok {
+			p.location = t.location
 		}
 		return p.withRemedy(f.Remedy)
 	case fault.NotFound:

@@ -42,12 +42,14 @@ type Removal struct {
 	UserPrincipalName string `json:"userPrincipalName,omitempty" doc:"Of the person." example:"grace@contoso.com"`
 	Reason            string `json:"reason,omitempty" enum:"softDeleted,deleted,missing,outOfScope" doc:"Why the person or team would be archived; absent from a membership. softDeleted: deleted, and restorable for 30 days. deleted: for good. missing: no longer listed, and confirmed to be gone. outOfScope: still in the tenant, and no longer among those whom the settings choose." example:"softDeleted"`
 	Team              string `json:"team,omitempty" format:"uuid" doc:"The team that the membership is of." example:"6b0c2f4e-8d31-4a57-b9e0-2f7c1d5a3e94"`
+	TeamName          string `json:"teamName,omitempty" doc:"The team's display name, of a membership." example:"Compilers"`
 	Person            string `json:"person,omitempty" format:"uuid" doc:"Whose membership it is." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
+	PersonName        string `json:"personName,omitempty" doc:"The person's display name, of a membership; absent if the person is not stored." example:"Grace Hopper"`
 }
 
 // RemovalsTail ends a page of removals.
 type RemovalsTail struct {
-	Plan *Plan `json:"plan,omitempty" doc:"The plan that waits; absent if none does."`
+	Plan *Plan `json:"plan,omitempty" doc:"The plan that waits, or that would wait after a preview; absent if none does. That of a preview cannot be decided, unless it is one that waits now too."`
 	Page
 }
 
@@ -61,6 +63,7 @@ type removalsRequest struct {
 	Target
 	PageQuery
 	Kind string `query:"kind" enum:"people,teams,memberships" default:"people" doc:"Which removals of the plan to list."`
+	Run  string `query:"run" doc:"The ID of a preview that has ended: lists what would wait after the sync, out of what the preview has stored. Absent, what waits now is listed." example:"04f8f6b1c2d-9f2c4e71ab03"`
 }
 
 type decisionRequest struct {
@@ -76,7 +79,7 @@ type DecisionRequest struct {
 }
 
 // decisionInWords ends the description of both decisions.
-const decisionInWords = " The answer says where to follow the run that does it; that run may answer 404 until a worker has opened it, which waits for the end of a sync that is under way. " +
+const decisionInWords = " The answer says where to follow the run that does it; that run is queued until a worker has opened it, which waits for the end of a sync that is under way. " +
 	"Repeating the call is harmless. Of two opposite decisions the first counts; the other is refused. " +
 	"A plan that does not wait, or waits under another run or hash, is refused with 409."
 
@@ -85,7 +88,8 @@ func (a *API) removalRoutes() {
 		OperationID: "list-removals", Method: http.MethodGet, Path: "/v1/connections/{id}/removals",
 		Tags: []string{tagRuns}, Summary: "List the removals that wait",
 		Description: "The people, teams or memberships that the plan that waits would remove, with the plan itself. A plan never grows: who leaves later waits for the next one. " +
-			"Who returns drops out, and an empty plan is settled. A decision is on all three kinds at once. A continuation serves only while the same plan waits, for the same kind." + pagesInWords,
+			"Who returns drops out, and an empty plan is settled. A decision is on all three kinds at once. A continuation serves only while the same plan waits, for the same kind. " +
+			"Memberships of at most 200 teams are answered at a time. With run, a preview's removals are listed, held ones and those that a sync would leave to a later one, as long as its changes can be read." + pagesInWords,
 		Responses: listed[RemovalPage](a), Errors: []int{400, 404},
 	}, a.removals)
 	register(a, huma.Operation{
@@ -131,11 +135,22 @@ func (a *API) removals(ctx context.Context, in *removalsRequest) (*huma.StreamRe
 	if _, err := a.connection(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	fence, err := a.Plans.Fence(ctx, in.ID)
+	from := proposals{a, in.ID, in.Run != ""}
+	if from.preview {
+		from.part += previewSuffix
+	}
+	fence, err := a.Plans.Fence(ctx, from.part)
 	if err != nil {
 		return nil, err
 	}
-	plan, of := shapePlan(fence.Plan), in.ID+"?"+in.Kind
+	of := in.ID + "?" + in.Kind
+	if from.preview {
+		if err := previewed(&fence, in.Run); err != nil {
+			return nil, err
+		}
+		of += "/" + in.Run
+	}
+	plan := shapePlan(fence.Plan)
 	if plan != nil {
 		of += "/" + plan.Hash // pages of two plans must never read as one list
 	}
@@ -143,14 +158,29 @@ func (a *API) removals(ctx context.Context, in *removalsRequest) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
-	feed := map[directory.Kind]func(string, *string) feed[Removal]{
-		directory.People: a.heldPeople, directory.Teams: a.heldTeams, directory.Memberships: a.heldMemberships,
-	}[directory.Kind(in.Kind)](in.ID, &after)
-	if plan == nil { // one that is still being made is none
+	feed := from.of(directory.Kind(in.Kind), &after)
+	if plan == nil && !from.preview { // one that is still being made is none
 		feed = func(context.Context, int) ([]Removal, bool, error) { return nil, false, nil }
 	}
 	return stream(ctx, a, list[Removal]{
 		operation: "list-removals", field: "removals", limit: in.Limit, feed: feed,
 		tail: func(bool) any { return RemovalsTail{plan, Page{continuation(listRemovals, of, after)}} },
 	})
+}
+
+// previewed refuses a run that is not the preview that is stored, or that has
+// not come to its end.
+func previewed(f *job.Fence, run string) error {
+	refuse := func(detail, remedy string) error {
+		return problem(codeNotFound, "%s", detail).withRemedy(remedy).at("query.run", "expected the ID of the connection's newest preview, once it has ended")
+	}
+	switch {
+	case f.Run.ID != run:
+		return refuse("No preview with this ID is stored.", "Ask for another preview: the newest one can be read for 24 hours, unless somebody is erased.")
+	case f.Open():
+		return refuse("The preview has not ended yet.", "Read the run until it has ended, then ask again.")
+	case f.Run.State != job.Succeeded && f.Run.State != job.Held:
+		return refuse("The preview has failed.", "Read the run for the cause, then ask for another preview.")
+	}
+	return nil
 }

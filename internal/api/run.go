@@ -13,7 +13,7 @@ type Run struct {
 	By         string     `json:"by,omitempty" doc:"Who asked for it, as the vendor asserted; absent if nobody did." example:"ada@vendor.example"`
 	Person     string     `json:"person,omitempty" format:"uuid" doc:"Whom a run for one person is about." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
 	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto." example:"succeeded"`
-	Phase      string     `json:"phase,omitempty" doc:"What the run is at, or was at when it ended." example:"people"`
+	Phase      string     `json:"phase,omitempty" doc:"What the run is at, by the names that a phase may have, or was at when it failed; done when it has come to its end." example:"people"`
 	Full       bool       `json:"full" doc:"Whether the whole tenant is read, rather than what changed since the last run."`
 	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
 	Slices     int        `json:"slices" doc:"How many pieces the work was cut into so far." example:"1"`
@@ -46,17 +46,17 @@ type Run struct {
 // Counters is what a run did. What became of people is exact.
 type Counters struct {
 	Created      int `json:"created" doc:"People stored for the first time." example:"12"`
-	Updated      int `json:"updated" example:"3"`
+	Updated      int `json:"updated" doc:"People of whom something differs from what was stored." example:"3"`
 	Archived     int `json:"archived" doc:"People who left; their records stay." example:"1"`
 	Reactivated  int `json:"reactivated" doc:"People who came back." example:"0"`
 	Unchanged    int `json:"unchanged" doc:"People listed without a difference; those of a page that was read again after a crash count again." example:"4"`
 	Seen         int `json:"seen" doc:"People that Microsoft listed, repeats included." example:"20"`
 	GraphCalls   int `json:"graphCalls" doc:"Requests to Microsoft Graph, repeated ones included." example:"2"`
-	Units        int `json:"units" doc:"What these requests cost, in Microsoft's resource units." example:"5"`
+	Units        int `json:"units" doc:"What these requests cost, in the resource units by which Microsoft Graph limits an app, as Microsoft tells them with its answers." example:"5"`
 	Throttles    int `json:"throttles" doc:"How often Microsoft asked to slow down." example:"0"`
-	Retries      int `json:"retries" example:"0"`
+	Retries      int `json:"retries" doc:"How often the run was put off after a failure, to go on later." example:"0"`
 	Transactions int `json:"transactions" doc:"Commits to the store." example:"2"`
-	Pages        int `json:"pages" example:"1"`
+	Pages        int `json:"pages" doc:"How many pages of Microsoft's lists were read and taken in." example:"1"`
 }
 
 // KindCounters is what became of one kind of record, exactly.
@@ -69,14 +69,14 @@ type KindCounters struct {
 
 // Phase is one part of a run.
 type Phase struct {
-	Name       string     `json:"name" example:"people"`
+	Name       string     `json:"name" doc:"What was done; more names may follow. scope: the members of the scope groups are listed. rejudge: everybody stored is judged by narrower settings. person: one person is brought up to date. fold: changes that no position has counted yet are counted, before an erasure takes values out of them. erase: one person is erased. decide: a plan of removals that was decided is carried out. people: Microsoft's list of people is read, all of it or what changed. sweep: whoever is stored and was not in a complete list is asked for by ID. managers: all managers are compared, since lists of changes leave some out. teams: Microsoft's list of groups with their members is read, all of it or what changed. teamsweep: teams and memberships that are stored and were not in a complete list are looked into. members: the members of teams that are new here are listed, team by team. licenses: the subscriptions are compared. mailboxes: the usage report on mailboxes is compared, and their types are asked for. judge: the guard judges the removals that have come together. settle: removals that may go without a human are done. hold: those that may not are put into a plan. positions: the changes are counted in the positions. tidy: what earlier lists have left behind is deleted." example:"people"`
 	Began      time.Time  `json:"began" example:"2026-11-21T09:40:02Z"`
 	Ended      *time.Time `json:"ended,omitempty" doc:"Absent while it is under way." example:"2026-11-21T09:40:07Z"`
 	Full       bool       `json:"full" doc:"Whether all of it is read, rather than what changed." example:"false"`
 	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
-	Pages      int        `json:"pages" example:"1"`
+	Pages      int        `json:"pages" doc:"How many pages of Microsoft's lists were read and taken in." example:"1"`
 	GraphCalls int        `json:"graphCalls" doc:"Requests to Microsoft Graph, repeated ones included." example:"2"`
-	Units      int        `json:"units" doc:"What these requests cost, in Microsoft's resource units." example:"5"`
+	Units      int        `json:"units" doc:"What these requests cost, in the resource units by which Microsoft Graph limits an app, as Microsoft tells them with its answers." example:"5"`
 	Changes    int64      `json:"changes" doc:"How many numbered changes it made." example:"16"`
 }
 
@@ -126,7 +126,7 @@ func shapeRun(r *job.Run) Run {
 		})
 	}
 	for _, s := range r.Skipped {
-		v.Skipped = append(v.Skipped, Skipped(s))
+		v.Skipped = append(v.Skipped, Skipped{What: s.What, Code: s.Code, Message: s.Message, Remedy: s.Remedy})
 	}
 	for _, s := range r.Steps {
 		v.Steps = append(v.Steps, Step(s))

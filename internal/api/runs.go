@@ -42,7 +42,7 @@ func (a *API) runRoutes() {
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Sync now",
 		Description: "Asks for a run and answers where to follow it. Asking again within the cooldown is refused with Retry-After. " +
 			"A sync that meets one under way joins it: its run ends as merged, and another run follows.",
-		Errors: []int{404, 409},
+		Responses: refusedWithRun(a), Errors: []int{404, 409},
 	}, func(ctx context.Context, in *syncRequest) (*accepted, error) {
 		return a.ask(in.ID, job.Manual, "", func() (string, error) { return a.Syncer.Manual(ctx, in.ID, in.Actor) })
 	})
@@ -56,7 +56,7 @@ func (a *API) runRoutes() {
 		OperationID: "read-run", Method: http.MethodGet, Path: "/v1/connections/{id}/runs/{run}",
 		Tags: []string{tagRuns}, Summary: "Read a run",
 		Description: "How far it is, what it did and left out, with reasons, and, if it failed, why and what to do. A run that was asked for and has not begun is shown as queued. " +
-			"A preview comes with samples of the changes it has found: up to five of each type, out of the first 2,000.",
+			"A preview comes with samples of the changes it has found: up to five of each type, out of the first 1,000 and the last 1,000.",
 		Errors: []int{404},
 	}, a.run)
 }

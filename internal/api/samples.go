@@ -15,10 +15,11 @@ import (
 const previewSuffix = "~preview"
 
 // Limits of samples: so many of each type of change, taken from so many
-// changes. A preview of a large tenant has hundreds of thousands.
+// changes at each end. A preview of a large tenant has hundreds of thousands;
+// what comes and changes is at their beginning, what goes at their end.
 const (
 	maxSamples = 5
-	maxSampled = 2000
+	maxSampled = 1000
 )
 
 // Sample is one change that a preview has found.
@@ -38,30 +39,38 @@ type Field struct {
 	After  any    `json:"after" doc:"The value afterwards; null for none." example:"\"Rear Admiral\""`
 }
 
-// samples takes the first few changes of each type that the preview has
-// written; none if they are dropped, or a later preview has taken its place.
-func (a *API) samples(ctx context.Context, id string, r *job.Run) ([]Sample, error) {
-	var (
-		out   []Sample
-		after = r.FirstChange // the preview's numbers follow on the live ones
-		seen  = map[directory.Type]int{}
-	)
-	for left := maxSampled; left > 0; {
-		page, err := a.Directory.Changes(ctx, id+previewSuffix, after, min(left, chunk))
-		if err != nil || len(page) == 0 {
-			return out, err
-		}
-		for i := range page {
-			c := &page[i]
-			if c.Run == r.ID && seen[c.Type] < maxSamples {
-				seen[c.Type]++
-				out = append(out, shapeSample(c))
-			}
-		}
-		after = page[len(page)-1].Number
-		left -= len(page)
+// samples takes the first few changes of each type out of the first and the
+// last that the preview has written; none if they are dropped, or a later
+// preview has taken its place.
+func (a *API) samples(ctx context.Context, id string, r *job.Run) (out []Sample, err error) {
+	part := id + previewSuffix
+	f, err := a.Plans.Fence(ctx, part)
+	if err != nil || f.Run.ID != r.ID {
+		return nil, err
 	}
-	return out, nil
+	seen := map[directory.Type]int{}
+	scan := func(after, through int64) error {
+		for after < through {
+			page, err := a.Directory.Changes(ctx, part, after, int(min(through-after, chunk)))
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			for i := range page {
+				c := &page[i]
+				if c.Run == r.ID && c.Number <= through && seen[c.Type] < maxSamples {
+					seen[c.Type]++
+					out = append(out, shapeSample(c))
+				}
+			}
+			after = page[len(page)-1].Number
+		}
+		return nil
+	}
+	head := min(r.FirstChange+maxSampled, f.LastChange) // the preview's numbers follow on the live ones
+	if err := scan(r.FirstChange, head); err != nil {
+		return nil, err
+	}
+	return out, scan(max(head, f.LastChange-maxSampled), f.LastChange)
 }
 
 func shapeSample(c *directory.Change) Sample {

@@ -143,13 +143,15 @@ func TestGuardOverride(t *testing.T) {
 }
 
 // Degraded is a status of its own; its syncs go on, and its administrator may
-// consent again.
+// consent again if that helps.
 func TestDegradedConnection(t *testing.T) {
 	b := newBench()
 	c := b.connections[fabrica]
 	c.Status = connection.Degraded
 	c.Problem = &connection.Problem{Code: "concealed_names", Message: "The report conceals names.", Remedy: "Show them.", At: now}
 	b.connections[fabrica] = c
+	refused(t, b.do(post, "/v1/connections/"+fabrica+"/link", `{"action":"resend"}`), 409, codeConnected)
+	c.Problem.Consent = true
 	var v Connection
 	read(t, b.do(post, "/v1/connections/"+fabrica+"/link", `{"action":"resend"}`), 200, &v)
 	if v.Status != "degraded" || v.Link == "" || v.Problem == nil || v.Problem.Remedy != "Show them." {

@@ -22,13 +22,14 @@ type Team struct {
 	Visibility  string `json:"visibility,omitempty" doc:"Who sees it, as Microsoft writes it." example:"Private"`
 	Kind        string `json:"kind" enum:"team,security" doc:"team: in Microsoft Teams. security: a group with rights." example:"team"`
 	Dynamic     bool   `json:"dynamic" doc:"Whether a rule of the customer's decides who is a member." example:"false"`
+	Waiting
 	Life
 }
 
 func shapeTeam(t *directory.TeamRecord) Team {
 	return Team{
 		ID: t.ID, DisplayName: t.DisplayName, Description: t.Description, Mail: t.Mail, Visibility: t.Visibility,
-		Kind: string(t.Kind), Dynamic: t.Dynamic, Life: shapeLife(&t.Life),
+		Kind: string(t.Kind), Dynamic: t.Dynamic, Waiting: shapeWaiting(&t.Life), Life: shapeLife(&t.Life),
 	}
 }
 
@@ -135,10 +136,8 @@ func (a *API) storedTeam(ctx context.Context, in *TeamTarget) (t directory.TeamR
 	if _, err := a.connection(ctx, in.ID); err != nil {
 		return t, err
 	}
-	missing := problem(codeNotFound, "The connection has no team with this ID.").
-		withRemedy("Check the ID; GET /v1/connections/{id}/teams lists the teams.").at("path.team", "expected the ID of a team")
 	if _, ok := directory.Key(in.Team); !ok {
-		return t, missing
+		return t, missingTeam("path.team")
 	}
 	stored, err := a.Teams.TeamRecords(ctx, in.ID, []string{in.Team})
 	if err != nil {
@@ -146,9 +145,14 @@ func (a *API) storedTeam(ctx context.Context, in *TeamTarget) (t directory.TeamR
 	}
 	t, ok := stored[in.Team]
 	if !ok {
-		return t, missing
+		return t, missingTeam("path.team")
 	}
 	return t, nil
+}
+
+func missingTeam(field string) *Problem {
+	return problem(codeNotFound, "The connection has no team with this ID.").
+		withRemedy("Check the ID; GET /v1/connections/{id}/teams lists the teams.").at(field, "expected the ID of a team")
 }
 
 func (a *API) members(ctx context.Context, in *membersRequest) (*huma.StreamResponse, error) {

@@ -61,10 +61,14 @@ type Ask struct {
 	Person  string    `json:"person,omitempty"`
 	At      time.Time `json:"at"`
 	By      string    `json:"by,omitempty"`
+	// Sent is false while it is unknown whether the message reached the queue.
+	Sent bool `json:"sent,omitempty"`
 }
 
-// MaxAsks bounds Connection.Asks.
-const MaxAsks = 16
+// MaxAsks bounds Connection.Asks. It is above what the limits of such runs let
+// through in their ten minutes: 30 syncs of one person, 10 erasures and 5
+// previews.
+const MaxAsks = 64
 
 // Ask notes a run that somebody asked for.
 func (c *Connection) Ask(a Ask) {

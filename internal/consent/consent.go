@@ -159,22 +159,40 @@ func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
 	return v, nil
 }
 
-// newestRun returns the newest run with its latest figures. The page is whole
-// without it, so trouble is logged and no more.
+// Bounds of the look for the newest sync: between two syncs there may be any
+// number of runs that somebody asked for.
+const (
+	runPage     = 50
+	maxRunPages = 4
+)
+
+// newestRun returns the newest sync with its latest figures; what somebody has
+// asked for one person, previews and decisions are not the administrator's. The
+// page is whole without it, so trouble is logged and no more.
 func (f *Flow) newestRun(ctx context.Context, id string) *job.Run {
-	rs, _, err := f.Runs.Runs(ctx, id, "", 1)
-	if err != nil {
-		f.Log.WarnContext(ctx, "run unreadable", "connection", id, "err", err)
-		return nil
+	after := ""
+	for range maxRunPages {
+		rs, next, err := f.Runs.Runs(ctx, id, after, runPage)
+		if err != nil {
+			f.Log.WarnContext(ctx, "run unreadable", "connection", id, "err", err)
+			return nil
+		}
+		for i := range rs {
+			if t := rs[i].Trigger; t.Asked() || t == job.Preview {
+				continue
+			}
+			// A run under way counts in the fence; its row is a projection of that.
+			if r, err := f.Runs.Run(ctx, id, rs[i].ID); err == nil {
+				return &r
+			}
+			return &rs[i]
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
 	}
-	if len(rs) == 0 {
-		return nil
-	}
-	// A run under way counts in the fence; its row is a projection of that.
-	if r, err := f.Runs.Run(ctx, id, rs[0].ID); err == nil {
-		return &r
-	}
-	return &rs[0]
+	return nil
 }
 
 // open returns the connection that a link's token stands for.

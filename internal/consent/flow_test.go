@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/internal/connection"
+	"rollcall/internal/consent"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
@@ -211,12 +213,14 @@ func TestTwoTabs(t *testing.T) {
 // suffice, it leads to consent again, but to no other tenant than the one whose people are stored.
 func TestAfterwards(t *testing.T) {
 	w := newWorld(t)
+	may := false // whether another consent gives what a part of the directory lacks
 	set := func(s connection.Status) {
 		w.change(contoso, func(c *connection.Connection) {
 			c.Status, c.Tenant, c.NextDue, c.LastRun = s, tenantB, w.clock.Add(time.Hour), "r1"
+			c.Problem = &connection.Problem{Consent: s == connection.Degraded && may}
 		})
 	}
-	for _, s := range []connection.Status{connection.Connected, connection.OK} {
+	for _, s := range []connection.Status{connection.Connected, connection.OK, connection.Degraded} {
 		set(s)
 		b := w.browser()
 		if a := w.get(b, w.link(contoso)); !strings.Contains(a.body, "is connected") || strings.Contains(a.body, "<form") {
@@ -226,6 +230,7 @@ func TestAfterwards(t *testing.T) {
 			t.Errorf("%s: button leads to %q", s, a.location)
 		}
 	}
+	may = true
 	for _, s := range []connection.Status{connection.Failed, connection.Degraded} {
 		set(s)
 		before := w.picture()
@@ -256,7 +261,7 @@ func TestLookTellsSettings(t *testing.T) {
 			"LicenseAssignment.Read.All": nil, // as recommended
 			"MailboxSettings.Read":       {Mailboxes: true, MailboxTypes: true},
 		} {
-			c.Status, c.Settings, c.Problem = status, s, &connection.Problem{Message: "Licenses were not synced.", Remedy: "Consent again."}
+			c.Status, c.Settings, c.Problem = status, s, &connection.Problem{Message: "Licenses were not synced.", Remedy: "Consent again.", Consent: true}
 			w.connections[contoso] = c
 			a := w.get(w.browser(), w.link(contoso))
 			if !strings.Contains(a.body, body) || strings.Contains(a.body, "MailboxSettings.Read") != (s != nil) {
@@ -265,6 +270,40 @@ func TestLookTellsSettings(t *testing.T) {
 			if got := strings.Contains(a.body, "Part of your directory could not be read"); got != (status == connection.Degraded) {
 				t.Errorf("%s is shown as degraded: %v", status, got)
 			}
+		}
+	}
+}
+
+// A connected link tells of the newest sync, whatever else somebody has asked
+// for since.
+func TestLookTellsNewestSync(t *testing.T) {
+	w := newWorld(t)
+	w.change(contoso, func(c *connection.Connection) {
+		c.Status, c.Tenant, c.NextDue = connection.OK, tenantA, w.clock.Add(time.Hour)
+	})
+	token := w.link(contoso)[strings.LastIndex(w.link(contoso), "/")+1:]
+	look := func() string {
+		v, err := w.flow.Look(t.Context(), token)
+		if err != nil || v.Stage != consent.Connected {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if v.Run == nil {
+			return ""
+		}
+		return v.Run.ID
+	}
+	others := []job.Trigger{job.Preview, job.Person, job.Erase, job.Approve, job.Reject}
+	var asked []job.Run
+	for i := range 123 { // more than are read at a time
+		asked = append(asked, job.Run{ID: fmt.Sprintf("%03d", i), Trigger: others[i%len(others)]})
+	}
+	if w.runs = asked; look() != "" {
+		t.Errorf("without a sync: run %s", look())
+	}
+	for _, trigger := range []job.Trigger{job.First, job.Schedule, job.Manual, job.Again} {
+		w.runs = append(asked[:len(asked):len(asked)], job.Run{ID: "sync", Trigger: trigger}, job.Run{ID: "sync-before", Trigger: job.Schedule})
+		if got := look(); got != "sync" {
+			t.Errorf("%s: run %q", trigger, got)
 		}
 	}
 }

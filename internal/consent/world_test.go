@@ -164,8 +164,15 @@ func (m *memory) Send(_ context.Context, j job.Job, at time.Time) error {
 	return nil
 }
 
-func (m *memory) Runs(context.Context, string, string, int) ([]job.Run, string, error) {
-	return m.runs, "", nil
+func (m *memory) Runs(_ context.Context, _, after string, limit int) ([]job.Run, string, error) {
+	rest := m.runs
+	for len(rest) > 0 && rest[0].ID <= after {
+		rest = rest[1:]
+	}
+	if len(rest) <= limit {
+		return rest, "", nil
+	}
+	return rest[:limit], rest[limit-1].ID, nil
 }
 
 func (m *memory) Run(context.Context, string, string) (job.Run, error) {

@@ -56,7 +56,7 @@ var permissions = []permission{
 			{".both", func(s connection.Settings) bool { return groups(s) && scoped(s) }},
 		},
 	},
-	{scope: "Member.Read.Hidden", needed: scoped},
+	{scope: "Member.Read.Hidden", needed: func(s connection.Settings) bool { return groups(s) || scoped(s) }},
 	{scope: "LicenseAssignment.Read.All", needed: licenses},
 	{scope: "Reports.Read.All", needed: mailboxes},
 	{scope: "MailboxSettings.Read", needed: mailboxTypes},

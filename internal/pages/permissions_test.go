@@ -36,9 +36,9 @@ func TestPermissionsFollowTheSettings(t *testing.T) {
 	}{
 		"people only":             {connection.Settings{}, nil},
 		"lines and positions":     {connection.Settings{ReportingLines: true, Positions: true, Guests: true, Disabled: true}, nil},
-		"defaults":                {connection.Defaults, []string{"GroupMember.Read.All", "LicenseAssignment.Read.All"}},
-		"teams":                   {connection.Settings{Teams: true}, []string{"GroupMember.Read.All"}},
-		"security groups":         {connection.Settings{SecurityGroups: true}, []string{"GroupMember.Read.All"}},
+		"defaults":                {connection.Defaults, []string{"GroupMember.Read.All", "Member.Read.Hidden", "LicenseAssignment.Read.All"}},
+		"teams":                   {connection.Settings{Teams: true}, []string{"GroupMember.Read.All", "Member.Read.Hidden"}},
+		"security groups":         {connection.Settings{SecurityGroups: true}, []string{"GroupMember.Read.All", "Member.Read.Hidden"}},
 		"scope groups":            {connection.Settings{Groups: group}, []string{"GroupMember.Read.All", "Member.Read.Hidden"}},
 		"licenses":                {connection.Settings{Licenses: true}, []string{"LicenseAssignment.Read.All"}},
 		"mailboxes":               {connection.Settings{Mailboxes: true}, []string{"Reports.Read.All"}},

@@ -377,7 +377,7 @@ func TestMailboxesInScope(t *testing.T) {
 		in[directory.MailboxID(p.UserPrincipalName)] = true
 	}
 	w.choose(func(s *connection.Settings) { s.Groups = []string{scope} })
-	w.succeed() // archives the others, and knows the report already
+	w.succeed()                                                                      // archives the others, and knows the report already
 	w.engine = w.newEngine(t, report{wires.Transport, func(rows []string) []string { // the next one
 		for i, r := range rows {
 			_, rest, _ := strings.Cut(r, ",")

@@ -101,8 +101,8 @@ func TestSweeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	feed := func(id string) int {
-		f := job.Fence{}
+	feed := func(id string, through int64) int {
+		f := job.Fence{Positions: job.Fold{Through: through}}
 		for i, age := range []int{45, 31, 29, 1} {
 			var err error
 			f.LastChange++
@@ -116,7 +116,8 @@ func TestSweeps(t *testing.T) {
 		return len(w.changes(id))
 	}
 	live, idle := w.add(now.Add(time.Hour), nil), w.add(time.Time{}, func(c *connection.Connection) { c.Status = connection.Invited })
-	if feed(live) != 4 || feed(idle) != 4 {
+	behind := w.add(now.Add(time.Hour), nil) // of whose changes only the first is counted in its positions
+	if feed(live, 4) != 4 || feed(idle, 4) != 4 || feed(behind, 1) != 4 {
 		t.Fatal("the feeds are not there")
 	}
 	forever := w.janitor()
@@ -132,6 +133,9 @@ func TestSweeps(t *testing.T) {
 	}
 	if cs := w.changes(live); len(cs) != 2 || cs[0].Number != 3 {
 		t.Errorf("changes left: %+v", cs)
+	}
+	if cs := w.changes(behind); len(cs) != 3 || cs[0].Number != 2 {
+		t.Errorf("changes left while they are still counted: %+v", cs)
 	}
 	// An unexpired value is there, an expired one is gone from the table too.
 	past := now.Add(-time.Hour)

@@ -92,8 +92,8 @@ func TestManualRefused(t *testing.T) {
 func TestUnsentManual(t *testing.T) {
 	for name, again := range map[string]func(w *world, id string){
 		"next call": func(w *world, id string) {
-			if _, err := w.Manual(w.t.Context(), id, "bob"); !fault.Is(err, fault.Throttled) {
-				w.t.Errorf("within the cooldown: %v", err)
+			if run, err := w.Manual(w.t.Context(), id, "bob"); !fault.Is(err, fault.Throttled) || run != w.read(id).Manual.Run {
+				w.t.Errorf("within the cooldown: run %q, %v", run, err)
 			}
 		},
 		"janitor": func(w *world, id string) {

@@ -34,11 +34,18 @@ type Plans interface {
 	Fence(ctx context.Context, connection string) (job.Fence, error)
 }
 
+// Runs reads the records of runs.
+type Runs interface {
+	// Run returns [fault.NotFound] for a run that no worker has opened.
+	Run(ctx context.Context, connection, run string) (job.Run, error)
+}
+
 // Scheduler starts runs. All fields are required.
 type Scheduler struct {
 	Connections Connections
 	Queue       Queue
 	Plans       Plans
+	Runs        Runs
 	Now         func() time.Time
 	Log         *slog.Logger
 	// Interval is the time between two slots of a connection.
@@ -151,7 +158,8 @@ const resendAfter = 2 * time.Second
 // Manual starts a sync by hand and returns its run. It returns
 // [fault.NotFound] for an unknown connection, [fault.Denied] with code
 // "not_connected" for one that cannot run, and [fault.Throttled] within the
-// cooldown, also to whoever lost the race against another call.
+// cooldown, also to whoever lost the race against another call; the run is
+// then the one asked for before.
 func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, err error) {
 	defer fault.Wrap(&err, "schedule: manual sync of %s", id)
 	mine := "" // the run of a try whose answer may have been lost
@@ -176,7 +184,7 @@ func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, e
 			e := fault.New(fault.Throttled, "last manual sync was at %s", c.Manual.At.Format(time.RFC3339)).WithCode("cooldown").
 				WithRemedy("Wait for the time that Retry-After gives, or read the run that is under way: %s.", c.Manual.Run)
 			e.After = wait
-			return "", e
+			return c.Manual.Run, e
 		}
 		mine = job.RunID(now, id, rand.Text())
 		c.Manual = connection.Manual{At: now, Run: mine, By: actor}
@@ -208,13 +216,13 @@ func (s *Scheduler) deliver(ctx context.Context, c connection.Connection) {
 	}
 }
 
-// Repair sends the message of a manual sync whose sending was never
-// confirmed.
+// Repair sends the messages of what was asked for by hand and whose sending
+// was never confirmed.
 func (s *Scheduler) Repair(ctx context.Context, c connection.Connection, now time.Time) error {
 	if c.Manual.Run != "" && !c.Manual.Sent && now.Sub(c.Manual.At) > resendAfter && c.Live() {
 		s.deliver(ctx, c)
 	}
-	return nil
+	return s.repairAsks(ctx, c, now)
 }
 
 // maxUpdates is how often an update meets another's before it gives up; each

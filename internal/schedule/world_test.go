@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.Scheduler = &schedule.Scheduler{
-		Connections: w.store, Queue: q, Now: w.clock.Now, Log: wiretest.Silent(), Interval: 12 * time.Hour, Cooldown: 30 * time.Minute,
+		Connections: w.store, Runs: w.store, Queue: q, Now: w.clock.Now, Log: wiretest.Silent(), Interval: 12 * time.Hour, Cooldown: 30 * time.Minute,
 	}
 	t.Cleanup(w.forget)
 	return w

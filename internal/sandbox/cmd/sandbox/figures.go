@@ -78,7 +78,7 @@ func (st *story) look() truth {
 	if t.mailboxes = st.truth.mailboxes; st.mailboxes && t.day != st.truth.day { // a report a day
 		t.mailboxes = map[string]any{}
 		for _, p := range st.tenant.People() {
-			if m, ok := st.tenant.Mailbox(p.ID, time.Now().AddDate(0, 0, -2)); ok {
+			if m, ok := st.tenant.Mailbox(p.ID, time.Now().AddDate(0, 0, -2)); ok && inScope(p.ID) {
 				t.mailboxes[p.ID] = m
 			}
 		}
