@@ -141,10 +141,10 @@ func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
 	}
 	v = View{
 		Company: c.Name, NamedTenant: c.NamedTenant, Tenant: c.Tenant, Problem: c.Problem,
-		Degraded: c.Status == connection.Degraded, Settings: c.Chosen(),
+		Degraded: c.Status == connection.Degraded || c.Status == connection.Held && c.MayConsent(), Settings: c.Chosen(),
 		Since: c.Verify.Since, Checks: c.Verify.Attempt, Link: f.Links.URL(c), Expires: c.LinkExpires,
 	}
-	if c.Status == connection.Held {
+	if c.Status == connection.Held && !c.MayConsent() {
 		v.Problem = nil // the vendor's to decide, not the administrator's
 	}
 	switch {
