@@ -40,7 +40,11 @@ func (c *Client) Mailboxes(ctx context.Context, tenant string, each func(refresh
 		return err
 	}
 	defer body.Close()
-	return readReport(quiet{ctx, body}, each)
+	err = readReport(quiet{ctx, body}, each)
+	if err != nil && ctx.Err() != nil { // whatever was wrong with what came
+		return fault.New(fault.Unknown, "report: %w", ctx.Err())
+	}
+	return err
 }
 
 // reportURL asks where the report is. The answer is a redirect to another

@@ -93,7 +93,7 @@ func TestConsentIsGranted(t *testing.T) {
 // itself again, until the tenant is connected.
 func TestConsentSpreads(t *testing.T) {
 	t.Parallel()
-	s := start(t, sandbox.Options{ConsentDelay: time.Second})
+	s := start(t, sandbox.Options{ConsentDelay: 3 * time.Second})
 	c := invited(t, s, tenant.Spec{People: 15})
 	v := visit(t, s)
 	p := v.press(v.signIn(c.Link, c.admin()), accept)
