@@ -24,6 +24,12 @@ const (
 // stopped, and looks for stored mailboxes that it does not name.
 func (w *worker) mailboxes(ctx context.Context) error {
 	u := &usage{worker: w, named: make(map[[16]byte]struct{})}
+	// Who has come to the directory has a mailbox in a report that was read
+	// without them.
+	r, cur := &w.fence.Run, &w.fence.Mailboxes
+	if u.choosy() && r.Created+r.Reactivated > 0 && cur.Reading == "" {
+		cur.Done = ""
+	}
 	err := w.Graph.Mailboxes(ctx, w.conn.Tenant, func(date string, page []directory.Mailbox) (bool, error) {
 		return u.page(ctx, date, page)
 	})
@@ -62,10 +68,16 @@ type usage struct {
 	owned map[[16]byte]struct{}
 }
 
+// choosy reports whether the settings do not choose everybody.
+func (u *usage) choosy() bool {
+	s := &u.fence.Scope
+	return s.Grouped || s.NoGuests || s.NoDisabled
+}
+
 // owners reads whose mailboxes are wanted, if the settings do not choose
 // everybody.
 func (u *usage) owners(ctx context.Context) error {
-	if s := &u.fence.Scope; u.owned != nil || !s.Grouped && !s.NoGuests && !s.NoDisabled {
+	if u.owned != nil || !u.choosy() {
 		return nil
 	}
 	u.owned = make(map[[16]byte]struct{})
