@@ -28,7 +28,7 @@ func (w *worker) mailboxes(ctx context.Context) error {
 	// without them.
 	r, cur := &w.fence.Run, &w.fence.Mailboxes
 	if u.choosy() && r.Created+r.Reactivated > 0 && cur.Reading == "" {
-		cur.Done = ""
+		cur.Done, cur.Typed, cur.Swept = "", "", ""
 	}
 	err := w.Graph.Mailboxes(ctx, w.conn.Tenant, func(date string, page []directory.Mailbox) (bool, error) {
 		return u.page(ctx, date, page)
