@@ -75,10 +75,20 @@ func (st *story) look() truth {
 	for _, s := range st.tenant.SKUs() {
 		t.licenses[s.ID] = [2]int{s.Enabled + s.Warning, *s.Consumed}
 	}
-	if t.mailboxes = st.truth.mailboxes; st.mailboxes && t.day != st.truth.day { // a report a day
+	came := false
+	for id := range t.people {
+		_, before := st.truth.people[id]
+		came = came || !before
+	}
+	// A report a day, and again where a group is synced that somebody joined.
+	if t.mailboxes = st.truth.mailboxes; st.mailboxes && (t.day != st.truth.day || st.scope != "" && came) {
+		made := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -2)
 		t.mailboxes = map[string]any{}
 		for _, p := range st.tenant.People() {
-			if m, ok := st.tenant.Mailbox(p.ID, time.Now().AddDate(0, 0, -2)); ok && inScope(p.ID) {
+			// Who leaves the group is archived after the report was read.
+			_, before := st.truth.people[p.ID]
+			m, ok := st.tenant.Mailbox(p.ID, made)
+			if ok && (inScope(p.ID) || before && !st.erased[p.ID]) {
 				t.mailboxes[p.ID] = m
 			}
 		}
