@@ -81,7 +81,7 @@ type Holdings interface {
 // Groups asks Microsoft for groups of a tenant.
 type Groups interface {
 	// SearchGroups finds at most 25.
-	SearchGroups(ctx context.Context, tenant, text string) ([]directory.Team, error)
+	SearchGroups(ctx context.Context, tenant connection.Access, text string) ([]directory.Team, error)
 }
 
 // Syncer starts the runs that somebody asks for. All return [fault.NotFound]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/job"
 )
@@ -62,8 +63,8 @@ func (f *fake) Mailboxes(_ context.Context, c, after string, limit int) ([]direc
 	return cut(f.mailboxes[c], func(m directory.MailboxRecord) string { return m.ID }, after, limit, f.read())
 }
 
-func (f *fake) SearchGroups(_ context.Context, tenant, text string) ([]directory.Team, error) {
-	return f.search(tenant, text)
+func (f *fake) SearchGroups(_ context.Context, a connection.Access, text string) ([]directory.Team, error) {
+	return f.search(a.Tenant, text)
 }
 
 func (f *fake) Preview(_ context.Context, id, actor string) (string, error) {

@@ -56,7 +56,7 @@ func (a *API) groups(ctx context.Context, in *groupsRequest) (*one[GroupList], e
 	if !c.Live() {
 		return nil, problem(codeNotConnected, "The connection has no verified tenant.")
 	}
-	found, err := a.Groups.SearchGroups(ctx, c.Tenant, in.Search)
+	found, err := a.Groups.SearchGroups(ctx, c.Access(), in.Search)
 	if fault.Is(err, fault.Invalid) { // the remedy of Graph's 400 is for runs
 		err = fault.New(fault.Invalid, "%w", err).
 			WithRemedy("Search for another word of the group's name, of letters and digits only.")

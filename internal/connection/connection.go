@@ -7,48 +7,9 @@ package connection
 
 import (
 	"crypto/rand"
-	"slices"
 	"strings"
 	"time"
-
-	"rollcall/internal/fault"
 )
-
-// Status is where a connection stands. It is stored as text, so that stored
-// values are immune to renumbering.
-type Status string
-
-// The statuses of a connection's life.
-const (
-	// Invited: the link was made and nobody has finished consenting.
-	Invited Status = "invited"
-	// Consenting: an administrator consented and the tenant is claimed; the
-	// consent is spreading through Microsoft's servers and is being verified.
-	Consenting Status = "consenting"
-	// Connected: verified; the first run has not finished.
-	Connected Status = "connected"
-	// OK: the last run succeeded.
-	OK Status = "ok"
-	// Held: the last run's removals wait for a human; all else is in step.
-	Held Status = "held"
-	// Degraded: the last run succeeded but for a part that Microsoft or the
-	// customer denies; Problem says which.
-	Degraded Status = "degraded"
-	// Failed: the last run ended without success; Problem says what to do.
-	Failed Status = "failed"
-)
-
-// Transitions lists, for each status, the statuses that may follow it.
-// A status may always follow itself.
-var Transitions = map[Status][]Status{
-	Invited:    {Consenting},
-	Consenting: {Connected, Failed},
-	Connected:  {OK, Held, Degraded, Failed},
-	OK:         {Held, Degraded, Failed},
-	Held:       {OK, Degraded, Failed, Consenting},
-	Degraded:   {OK, Held, Failed, Consenting},
-	Failed:     {OK, Held, Degraded, Consenting},
-}
 
 // Connection is one company's connection. Times are UTC.
 type Connection struct {
@@ -77,11 +38,29 @@ type Connection struct {
 	// allowed to bind a tenant; nil if none.
 	Approved *Approval
 
+	// Profile is the permission profile that the tenant consented to, App the
+	// client ID of its app registration; both empty before consent, and of a
+	// connection from before there were profiles.
+	Profile string
+	App     string
+	// OwnApp is the name of the Key Vault secret with the connection's own app
+	// registration; empty if the vendor's is used.
+	OwnApp string
+
+	// Verified is when the tenant was first proved to answer; zero before.
+	Verified time.Time
 	// Verify is the state of the check that follows consent.
 	Verify Verify
 
-	// NextDue is the slot of the next scheduled run; zero until connected.
+	// Schedule is when the connection is synced; nil means at the vendor's
+	// interval.
+	Schedule *Schedule
+	// NextDue is the slot of the next scheduled run; zero until connected, and
+	// while the schedule is off.
 	NextDue time.Time
+	// Displaced is the regular slot in whose place NextDue is an earlier one,
+	// because settings were saved; zero if there is none.
+	Displaced time.Time
 	// Manual is the last manual sync.
 	Manual Manual
 	// Again names the open run into which a manual sync was merged: when it
@@ -90,6 +69,14 @@ type Connection struct {
 	// LastRun is the run that ended last, LastSuccess when one last succeeded.
 	LastRun     string
 	LastSuccess time.Time
+
+	// Health is what failures so far say of the connection.
+	Health Health
+	// Paused says who stopped the syncs; nil unless the status is [Paused].
+	Paused *Pause
+	// Offboarding says how the connection ended; nil unless the status is
+	// [Offboarded].
+	Offboarding *Offboarding
 
 	// Decision is the last decision on a held plan of removals.
 	Decision Decision
@@ -184,42 +171,6 @@ func (c *Connection) StartedBy(run string) string {
 
 // NewID returns a fresh connection ID from the system's random source.
 func NewID() string { return strings.ToLower(rand.Text()) }
-
-// Live reports whether the connection's tenant is proven and verified, so
-// that runs may open.
-func (c *Connection) Live() bool {
-	switch c.Status {
-	case Connected, OK, Held, Degraded:
-		return true
-	case Failed:
-		return !c.NextDue.IsZero()
-	default:
-		return false
-	}
-}
-
-// MayConsent reports whether a link may lead to consent: nobody has consented
-// yet, or what they consented to has failed or does not suffice.
-func (c *Connection) MayConsent() bool {
-	switch c.Status {
-	case Invited, Failed:
-		return true
-	case Degraded, Held:
-		return c.Problem != nil && c.Problem.Consent
-	default:
-		return false
-	}
-}
-
-// Move changes the status to s, or returns a [fault.Conflict] that names both
-// if that transition is not in [Transitions].
-func (c *Connection) Move(s Status) error {
-	if c.Status != s && !slices.Contains(Transitions[c.Status], s) {
-		return fault.New(fault.Conflict, "connection %s: status cannot go from %q to %q", c.ID, c.Status, s)
-	}
-	c.Status = s
-	return nil
-}
 
 // Guard limits how many people a run may archive without a human.
 type Guard struct {

@@ -14,7 +14,7 @@ import (
 // the app now has its roles in the tenant and the tenant is who it says. Nil
 // means yes; an error says why not yet.
 type Prober interface {
-	Probe(ctx context.Context, tenant string) error
+	Probe(ctx context.Context, a connection.Access) error
 }
 
 // Starter enqueues a connection's first run and settles when the next is due.
@@ -67,7 +67,7 @@ func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
 	if err != nil || !current {
 		return err
 	}
-	probe := v.probe(ctx, c.Tenant)
+	probe := v.probe(ctx, c.Access())
 	if ctx.Err() != nil {
 		return ctx.Err() // cut short by us: says nothing about the tenant
 	}
@@ -109,10 +109,10 @@ func (v *Verifier) current(ctx context.Context, j job.Job) (c connection.Connect
 	return c, j.Slice == c.Verify.Attempt, nil
 }
 
-func (v *Verifier) probe(ctx context.Context, tenant string) error {
+func (v *Verifier) probe(ctx context.Context, a connection.Access) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	return v.Prober.Probe(ctx, tenant)
+	return v.Prober.Probe(ctx, a)
 }
 
 // judge writes a try's outcome into the connection. Its status is Consenting,

@@ -22,8 +22,8 @@ type microsoft struct {
 	start  error
 }
 
-func (m *microsoft) Probe(_ context.Context, tenant string) error {
-	m.probes = append(m.probes, tenant)
+func (m *microsoft) Probe(_ context.Context, a connection.Access) error {
+	m.probes = append(m.probes, a.Tenant)
 	if m.during != nil {
 		m.during()
 	}

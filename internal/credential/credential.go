@@ -6,6 +6,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -32,7 +34,7 @@ type Credentials struct {
 	transport policy.Transporter
 
 	mu      sync.Mutex
-	tenants map[string]azcore.TokenCredential
+	tenants map[connection.Access]azcore.TokenCredential
 }
 
 // Options say who we are.
@@ -61,7 +63,7 @@ func New(o Options) (*Credentials, error) {
 		authority: o.Authority,
 		app:       o.App,
 		transport: o.Client,
-		tenants:   make(map[string]azcore.TokenCredential),
+		tenants:   make(map[connection.Access]azcore.TokenCredential),
 	}, nil
 }
 
@@ -79,20 +81,20 @@ func (c *Credentials) Assertion(ctx context.Context) (_ string, err error) {
 // Tenant returns the credential for a customer's tenant. Each tenant has its
 // own, kept with its token: one shared by all would make them wait for each
 // other's network calls.
-func (c *Credentials) Tenant(tenant string) (azcore.TokenCredential, error) {
+func (c *Credentials) Tenant(a connection.Access) (azcore.TokenCredential, error) {
 	c.mu.Lock()
-	cred, ok := c.tenants[tenant]
+	cred, ok := c.tenants[a]
 	c.mu.Unlock()
 	if ok {
 		return cred, nil
 	}
-	return c.Fresh(tenant)
+	return c.Fresh(a)
 }
 
 // Fresh returns a credential without any cached token, which sees the roles
 // that the tenant has granted by now. From then on it is the tenant's.
-func (c *Credentials) Fresh(tenant string) (azcore.TokenCredential, error) {
-	cred, err := azidentity.NewClientAssertionCredential(tenant, c.app, c.Assertion, &azidentity.ClientAssertionCredentialOptions{
+func (c *Credentials) Fresh(a connection.Access) (azcore.TokenCredential, error) {
+	cred, err := azidentity.NewClientAssertionCredential(a.Tenant, cmp.Or(a.App, c.app), c.Assertion, &azidentity.ClientAssertionCredentialOptions{
 		ClientOptions: azcore.ClientOptions{
 			Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.authority},
 			Transport: c.transport,
@@ -104,10 +106,10 @@ func (c *Credentials) Fresh(tenant string) (azcore.TokenCredential, error) {
 		DisableInstanceDiscovery: true,
 	})
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "credential: tenant %s: %w", tenant, err)
+		return nil, fault.New(fault.Invalid, "credential: tenant %s: %w", a, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tenants[tenant] = classified{cred}
-	return c.tenants[tenant], nil
+	c.tenants[a] = classified{cred}
+	return c.tenants[a], nil
 }

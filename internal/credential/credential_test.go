@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/credential"
 	"rollcall/internal/fault"
 	ms "rollcall/internal/sandbox/microsoft/fault"
@@ -35,9 +36,9 @@ func ask(t *testing.T, tn *tenant.Tenant, cred azcore.TokenCredential) (token st
 	return k.Token, tn.Calls()[ms.Token] - before, err
 }
 
-func of(t *testing.T, get func(string) (azcore.TokenCredential, error), tn *tenant.Tenant) azcore.TokenCredential {
+func of(t *testing.T, get func(connection.Access) (azcore.TokenCredential, error), tn *tenant.Tenant) azcore.TokenCredential {
 	t.Helper()
-	cred, err := get(tn.ID)
+	cred, err := get(connection.Access{Tenant: tn.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,7 @@ func TestNoIdentity(t *testing.T) {
 	if _, err := c.Assertion(t.Context()); err == nil {
 		t.Error("an assertion from nowhere")
 	}
-	if _, err := c.Tenant("no tenant/../x"); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Tenant(connection.Access{Tenant: "no tenant/../x"}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a tenant that is none: %v", err)
 	}
 }

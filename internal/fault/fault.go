@@ -40,9 +40,26 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
+// Class says whose trouble a refused token is. Empty means that nobody judged.
+type Class string
+
+// The classes of refused tokens.
+const (
+	// Disconnected: the customer's tenant does not know the app any more.
+	Disconnected Class = "disconnected"
+	// Ours: the vendor's own credential or app registration is refused.
+	Ours Class = "ours"
+	// Policy: a policy of the customer's blocks the app.
+	Policy Class = "policy"
+	// Transient: it passes by itself.
+	Transient Class = "transient"
+)
+
 // Error is an error with its remedy.
 type Error struct {
 	Kind Kind
+	// Class is set for refused tokens.
+	Class Class
 	// After is how long to wait before the next try. Zero means that nobody said.
 	After time.Duration
 	// Code is a stable, machine-readable name of the cause, such as a

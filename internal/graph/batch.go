@@ -12,6 +12,7 @@ import (
 
 	abstractions "github.com/microsoft/kiota-abstractions-go"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -47,7 +48,7 @@ func (r *reply) found() bool { return r.status != http.StatusNotFound }
 // in the same order. Graph judges each for itself and answers 200 around a
 // refusal, so every other status than 200 and 404 fails the whole: if any is
 // throttled, with the longest wait that any of them names.
-func (c *Client) batch(ctx context.Context, tenant, needs string, requests []inner) ([]reply, error) {
+func (c *Client) batch(ctx context.Context, tenant connection.Access, needs string, requests []inner) ([]reply, error) {
 	replies := make([]reply, 0, len(requests))
 	for chunk := range slices.Chunk(requests, maxBatch) {
 		some, err := c.chunk(ctx, tenant, needs, chunk)
@@ -61,7 +62,7 @@ func (c *Client) batch(ctx context.Context, tenant, needs string, requests []inn
 
 // chunk does up to twenty requests. Those that are refused are asked once
 // more with a new token, as [Client.exchange] does for a single request.
-func (c *Client) chunk(ctx context.Context, tenant, needs string, requests []inner) ([]reply, error) {
+func (c *Client) chunk(ctx context.Context, tenant connection.Access, needs string, requests []inner) ([]reply, error) {
 	replies, err := c.post(ctx, tenant, needs, requests)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (c *Client) chunk(ctx context.Context, tenant, needs string, requests []inn
 }
 
 // post does one $batch.
-func (c *Client) post(ctx context.Context, tenant, needs string, requests []inner) ([]reply, error) {
+func (c *Client) post(ctx context.Context, tenant connection.Access, needs string, requests []inner) ([]reply, error) {
 	for i := range requests {
 		requests[i].ID = strconv.Itoa(i + 1)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -72,7 +73,7 @@ func TestBatch(t *testing.T) {
 	}))
 	for n, want := range map[int][2]int{0: {0, 0}, 1: {1, 1}, 20: {1, 21}, 45: {3, 3 + 44}} { // calls and units
 		ctx, count := metered(t)
-		got, err := c.DeletedPeople(ctx, "t", people(n))
+		got, err := c.DeletedPeople(ctx, connection.Access{Tenant: "t"}, people(n))
 		if err != nil || len(got) != n {
 			t.Fatalf("%d of %d, %v", len(got), n, err)
 		}
@@ -151,7 +152,7 @@ func TestBatchRefused(t *testing.T) {
 				}
 				return f.change(out)
 			}))
-			got, err := c.DeletedPeople(t.Context(), "t", people(30)[:19])
+			got, err := c.DeletedPeople(t.Context(), connection.Access{Tenant: "t"}, people(30)[:19])
 			e := fault.Of(err)
 			if err == nil || got != nil || e.Kind != f.kind || e.Code != f.code || e.After < f.after || e.After > f.after+time.Millisecond || calls != f.calls {
 				t.Errorf("%v: kind %s, code %q, after %s, %d calls", err, e.Kind, e.Code, e.After, calls)
@@ -178,7 +179,7 @@ func TestBatchFreshToken(t *testing.T) {
 		return out
 	}))
 	ctx, count := metered(t)
-	got, err := c.DeletedPeople(ctx, "t", people(20))
+	got, err := c.DeletedPeople(ctx, connection.Access{Tenant: "t"}, people(20))
 	if err != nil || len(got) != 20 || !slices.Equal(sizes, []int{20, 4}) {
 		t.Fatalf("%d people by %v, %v", len(got), sizes, err)
 	}
@@ -201,7 +202,7 @@ func TestOuterRefusal(t *testing.T) {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, `{"error":{"code":"why"}}`)
 		})
-		got, err := c.DeletedPeople(t.Context(), "t", people(3))
+		got, err := c.DeletedPeople(t.Context(), connection.Access{Tenant: "t"}, people(3))
 		e := fault.Of(err)
 		if got != nil || err == nil || e.Kind != kind || e.Code != "why" || (kind == fault.Throttled) != (e.After >= 7*time.Second) {
 			t.Errorf("%d: %v, %s after %s", status, err, e.Kind, e.After)
@@ -220,10 +221,10 @@ func TestBatchAllOrNothing(t *testing.T) {
 		}
 		return out
 	}))
-	if got, err := c.DeletedPeople(t.Context(), "t", people(40)); got != nil || !fault.Is(err, fault.Unknown) {
+	if got, err := c.DeletedPeople(t.Context(), connection.Access{Tenant: "t"}, people(40)); got != nil || !fault.Is(err, fault.Unknown) {
 		t.Errorf("%d people, %v", len(got), err)
 	}
-	if got, err := c.DeletedPeople(t.Context(), "t", []string{"../x"}); got != nil || !fault.Is(err, fault.Invalid) {
+	if got, err := c.DeletedPeople(t.Context(), connection.Access{Tenant: "t"}, []string{"../x"}); got != nil || !fault.Is(err, fault.Invalid) {
 		t.Errorf("no ID: %d people, %v", len(got), err)
 	}
 }
@@ -252,7 +253,7 @@ func TestInnerRequests(t *testing.T) {
 	}
 	upns := []string{"a@x.example", "o'neil@x.example", "guest_y.example#EXT#@x.example", "a/../b?c@x.example", "$odd'@x.example", "concealed"}
 	answer = func(a asked) any { return told{"value": "shared"} }
-	got, err := c.MailboxPurposes(t.Context(), "t", upns)
+	got, err := c.MailboxPurposes(t.Context(), connection.Access{Tenant: "t"}, upns)
 	check("purposes", err,
 		"GET /users/a@x.example/mailboxSettings/userPurpose", "GET /users/o%27neil@x.example/mailboxSettings/userPurpose",
 		"GET /users/guest_y.example%23EXT%23@x.example/mailboxSettings/userPurpose", "GET /users/a%2F..%2Fb%3Fc@x.example/mailboxSettings/userPurpose",
@@ -261,7 +262,7 @@ func TestInnerRequests(t *testing.T) {
 		t.Errorf("purposes %v", got)
 	}
 	answer = func(a asked) any { return told{"value": "unknownFutureValue"} }
-	if got, err := c.MailboxPurposes(t.Context(), "t", upns[:1]); err != nil || len(got) != 0 {
+	if got, err := c.MailboxPurposes(t.Context(), connection.Access{Tenant: "t"}, upns[:1]); err != nil || len(got) != 0 {
 		t.Errorf("a purpose of the future: %v, %v", got, err)
 	}
 	urls = nil
@@ -269,36 +270,36 @@ func TestInnerRequests(t *testing.T) {
 	answer = func(a asked) any {
 		return told{"id": strings.ToUpper(someone), "mail": "a@x.example", "manager": told{"id": strings.ToUpper(another)}}
 	}
-	items, err := c.Whole(t.Context(), "t", []string{someone}, []string{"mail", "manager", "jobTitle"})
+	items, err := c.Whole(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, []string{"mail", "manager", "jobTitle"})
 	check("whole", err, "GET /users/"+someone+"?$select=id%2Cmail%2CjobTitle&$expand=manager($select=id)")
 	if len(items) != 1 || items[0].ID != someone || items[0].Mail != "a@x.example" || !items[0].HasManager || items[0].Manager != another {
 		t.Errorf("whole: %+v", items)
 	}
-	items, err = c.Whole(t.Context(), "t", []string{someone}, []string{"mail"})
+	items, err = c.Whole(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, []string{"mail"})
 	check("whole without manager", err, "GET /users/"+someone+"?$select=id%2Cmail")
 	if len(items) != 1 || items[0].HasManager || items[0].Manager != "" {
 		t.Errorf("whole without manager: %+v", items)
 	}
-	if _, err := c.Whole(t.Context(), "t", []string{another}, nil); !fault.Is(err, fault.Unknown) {
+	if _, err := c.Whole(t.Context(), connection.Access{Tenant: "t"}, []string{another}, nil); !fault.Is(err, fault.Unknown) {
 		t.Errorf("another person answers: %v", err)
 	}
 	urls = nil
 
 	answer = func(a asked) any { return told{"value": []string{strings.ToUpper(another)}} }
-	in, err := c.InGroups(t.Context(), "t", []string{someone}, []string{someone, another})
+	in, err := c.InGroups(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, []string{someone, another})
 	check("in groups", err, "POST /users/"+someone+"/checkMemberGroups")
 	if want := `application/json {"groupIds":["` + someone + `","` + another + `"]}`; !slices.Equal(bodies, []string{want}) || !in[someone] {
 		t.Errorf("in groups: %v by %q", in, bodies)
 	}
-	if _, err := c.InGroups(t.Context(), "t", []string{someone}, []string{someone}); !fault.Is(err, fault.Unknown) {
+	if _, err := c.InGroups(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, []string{someone}); !fault.Is(err, fault.Unknown) {
 		t.Errorf("a group that was not asked for: %v", err)
 	}
 	answer = func(a asked) any { return told{"value": []string{}} }
-	if in, err := c.InGroups(t.Context(), "t", []string{someone}, []string{another}); err != nil || len(in) != 1 || in[someone] {
+	if in, err := c.InGroups(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, []string{another}); err != nil || len(in) != 1 || in[someone] {
 		t.Errorf("in no group: %v, %v", in, err)
 	}
 	for _, n := range []int{0, 21} {
-		if in, err := c.InGroups(t.Context(), "t", []string{someone}, people(n)); !fault.Is(err, fault.Invalid) || in != nil {
+		if in, err := c.InGroups(t.Context(), connection.Access{Tenant: "t"}, []string{someone}, people(n)); !fault.Is(err, fault.Invalid) || in != nil {
 			t.Errorf("%d groups: %v, %v", n, in, err)
 		}
 	}
@@ -308,7 +309,7 @@ func TestInnerRequests(t *testing.T) {
 	answer = func(a asked) any {
 		return told{"value": []any{group(another), told{"@odata.type": "#microsoft.graph.directoryRole", "id": someone}, group(another)}}
 	}
-	of, err := c.MemberOf(t.Context(), "t", []string{someone})
+	of, err := c.MemberOf(t.Context(), connection.Access{Tenant: "t"}, []string{someone})
 	check("member of", err, "GET /users/"+someone+"/memberOf?$select=id&$top=999")
 	if !slices.Equal(of[someone], []string{another}) {
 		t.Errorf("member of %v", of)

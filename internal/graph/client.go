@@ -24,6 +24,7 @@ import (
 	core "github.com/microsoftgraph/msgraph-sdk-go-core"
 	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
@@ -40,9 +41,9 @@ const (
 // Credentials give the credential of a tenant.
 type Credentials interface {
 	// Tenant returns the kept one, with its token.
-	Tenant(tenant string) (azcore.TokenCredential, error)
+	Tenant(a connection.Access) (azcore.TokenCredential, error)
 	// Fresh returns one without a token, which sees what was granted since.
-	Fresh(tenant string) (azcore.TokenCredential, error)
+	Fresh(a connection.Access) (azcore.TokenCredential, error)
 }
 
 // Client reads any tenant's directory. It is safe for concurrent use.
@@ -170,7 +171,7 @@ type call struct {
 }
 
 // send does one call to a tenant and returns the body of a success.
-func (c *Client) send(ctx context.Context, tenant string, q call) ([]byte, error) {
+func (c *Client) send(ctx context.Context, tenant connection.Access, q call) ([]byte, error) {
 	var seen answer
 	defer seen.count(ctx)
 	return c.exchange(ctx, tenant, q, &seen)
@@ -179,7 +180,7 @@ func (c *Client) send(ctx context.Context, tenant string, q call) ([]byte, error
 // exchange does a call without counting it. A refusal may be of a kept token
 // that was issued before the tenant granted what it grants now, so it counts
 // only with a new one.
-func (c *Client) exchange(ctx context.Context, tenant string, q call, seen *answer) ([]byte, error) {
+func (c *Client) exchange(ctx context.Context, tenant connection.Access, q call, seen *answer) ([]byte, error) {
 	b, err := c.try(ctx, tenant, q, seen)
 	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
 		return b, err
@@ -190,7 +191,7 @@ func (c *Client) exchange(ctx context.Context, tenant string, q call, seen *answ
 	return c.try(ctx, tenant, q, seen)
 }
 
-func (c *Client) try(ctx context.Context, tenant string, q call, seen *answer) ([]byte, error) {
+func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen *answer) ([]byte, error) {
 	seen.status, seen.header = 0, nil
 	if !strings.HasPrefix(q.link, c.base+"/") {
 		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)

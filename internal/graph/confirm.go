@@ -9,6 +9,7 @@ import (
 
 	abstractions "github.com/microsoft/kiota-abstractions-go"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 )
@@ -19,7 +20,7 @@ const maxIDs = 1000
 
 // Existing returns those of the people's or teams' IDs that the tenant still
 // holds. Deleted ones are not among them. It takes at most 1,000 IDs.
-func (c *Client) Existing(ctx context.Context, tenant string, kind directory.Kind, ids []string) (found []string, err error) {
+func (c *Client) Existing(ctx context.Context, tenant connection.Access, kind directory.Kind, ids []string) (found []string, err error) {
 	defer fault.Wrap(&err, "graph: getByIds of tenant %s", tenant)
 	if len(ids) > maxIDs {
 		return nil, fault.New(fault.Invalid, "%d IDs, at most %d", len(ids), maxIDs)
@@ -53,7 +54,7 @@ func (c *Client) Existing(ctx context.Context, tenant string, kind directory.Kin
 
 // Whole returns those of the users that the tenant holds, with the properties
 // named as Graph does. If manager is among them, the manager is always known.
-func (c *Client) Whole(ctx context.Context, tenant string, ids, properties []string) (items []directory.Item, err error) {
+func (c *Client) Whole(ctx context.Context, tenant connection.Access, ids, properties []string) (items []directory.Item, err error) {
 	defer fault.Wrap(&err, "graph: whole users of tenant %s", tenant)
 	if err := checkIDs(ids...); err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func decodeWhole(b []byte, manager bool) (it directory.Item, err error) {
 // DeletedPeople tells of each user whether the tenant can restore it: true if
 // it is among the deleted items, false if it is not. That it is not there does
 // not say that it is gone.
-func (c *Client) DeletedPeople(ctx context.Context, tenant string, ids []string) (restorable map[string]bool, err error) {
+func (c *Client) DeletedPeople(ctx context.Context, tenant connection.Access, ids []string) (restorable map[string]bool, err error) {
 	defer fault.Wrap(&err, "graph: deleted users of tenant %s", tenant)
 	if err := checkIDs(ids...); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/sandbox"
@@ -32,7 +33,7 @@ func TestExisting(t *testing.T) {
 			want = append(want, p.ID)
 		}
 	}
-	got, err := c.Existing(t.Context(), tn.ID, directory.People, ids)
+	got, err := c.Existing(t.Context(), connection.Access{Tenant: tn.ID}, directory.People, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +45,13 @@ func TestExisting(t *testing.T) {
 	if n := calls(tn, ms.ByIDs); n != 1 {
 		t.Errorf("%d calls", n)
 	}
-	if _, err := c.Existing(t.Context(), tn.ID, directory.People, append(ids, ids[0])); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Existing(t.Context(), connection.Access{Tenant: tn.ID}, directory.People, append(ids, ids[0])); !fault.Is(err, fault.Invalid) {
 		t.Errorf("1,001 IDs: %v", err)
 	}
 	for _, f := range []ms.Fault{{Kind: ms.Cut}, {Kind: ms.Error, Status: 502}, {Kind: ms.Forbidden}} {
 		f.Path, f.Count = ms.ByIDs, 2 // a refusal is asked again with a new token
 		fired := wires.Fault(t, tn, f)
-		got, err := c.Existing(t.Context(), tn.ID, directory.People, ids)
+		got, err := c.Existing(t.Context(), connection.Access{Tenant: tn.ID}, directory.People, ids)
 		fired()
 		wires.Microsoft.ClearFaults()
 		if err == nil || got != nil {
@@ -71,7 +72,7 @@ func TestWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, count := metered(t)
-	items, err := c.Whole(ctx, tn.ID, append(ids, someone), directory.Properties())
+	items, err := c.Whole(ctx, connection.Access{Tenant: tn.ID}, append(ids, someone), directory.Properties())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestWhole(t *testing.T) {
 	}
 	equal(t, people, tn)
 
-	some, err := c.Whole(t.Context(), tn.ID, ids[:1], []string{"mail", "displayName"})
+	some, err := c.Whole(t.Context(), connection.Access{Tenant: tn.ID}, ids[:1], []string{"mail", "displayName"})
 	if err != nil || len(some) != 1 || some[0].HasManager {
 		t.Fatalf("%+v, %v", some, err)
 	}
@@ -112,23 +113,23 @@ func TestWhole(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 
-	deleted, err := c.DeletedPeople(t.Context(), tn.ID, []string{ids[3], ids[4], ids[5], someone})
+	deleted, err := c.DeletedPeople(t.Context(), connection.Access{Tenant: tn.ID}, []string{ids[3], ids[4], ids[5], someone})
 	if want := map[string]bool{ids[3]: true, ids[4]: false, ids[5]: false, someone: false}; err != nil || !reflect.DeepEqual(deleted, want) {
 		t.Errorf("restorable %v, want %v, %v", deleted, want, err)
 	}
 
 	fired := wires.Fault(t, tn, ms.Fault{Kind: ms.Throttle, RetryAfter: "5", Path: ms.User, Skip: 30, Count: 1})
-	if items, err := c.Whole(t.Context(), tn.ID, ids, directory.Properties()); items != nil || !fault.Is(err, fault.Throttled) || fault.Of(err).After == 0 {
+	if items, err := c.Whole(t.Context(), connection.Access{Tenant: tn.ID}, ids, directory.Properties()); items != nil || !fault.Is(err, fault.Throttled) || fault.Of(err).After == 0 {
 		t.Errorf("throttled inside: %d people, %v", len(items), err)
 	}
 	fired()
 	// As a token gets it that was issued before the consent.
 	fired = wires.Fault(t, tn, ms.Fault{Kind: ms.Forbidden, Path: ms.User, Count: 20})
-	if items, err := c.Whole(t.Context(), tn.ID, ids[10:30], directory.Properties()); err != nil || len(items) != 20 {
+	if items, err := c.Whole(t.Context(), connection.Access{Tenant: tn.ID}, ids[10:30], directory.Properties()); err != nil || len(items) != 20 {
 		t.Errorf("refused once: %d people, %v", len(items), err)
 	}
 	fired()
-	if items, err := c.Whole(t.Context(), tn.ID, []string{"me"}, nil); items != nil || !fault.Is(err, fault.Invalid) {
+	if items, err := c.Whole(t.Context(), connection.Access{Tenant: tn.ID}, []string{"me"}, nil); items != nil || !fault.Is(err, fault.Invalid) {
 		t.Errorf("no ID: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 )
@@ -20,7 +21,7 @@ const groupNeeds = "GroupMember.Read.All"
 // Groups fetches one page of groups changed since link was made, with the
 // memberships that changed. An empty link begins a full enumeration. A link
 // that Graph has forgotten is [fault.Expired].
-func (c *Client) Groups(ctx context.Context, tenant, link string) (p directory.TeamPage, err error) {
+func (c *Client) Groups(ctx context.Context, tenant connection.Access, link string) (p directory.TeamPage, err error) {
 	defer fault.Wrap(&err, "graph: groups of tenant %s", tenant)
 	q := call{link: link, given: link != "", needs: groupNeeds}
 	if !q.given {
@@ -42,7 +43,7 @@ const (
 
 // SearchGroups returns at most 25 groups with a word of the text in their
 // names, of every kind.
-func (c *Client) SearchGroups(ctx context.Context, tenant, text string) (teams []directory.Team, err error) {
+func (c *Client) SearchGroups(ctx context.Context, tenant connection.Access, text string) (teams []directory.Team, err error) {
 	defer fault.Wrap(&err, "graph: search for groups of tenant %s", tenant)
 	text = strings.TrimSpace(text)
 	if text == "" || len(text) > maxText {
@@ -72,7 +73,7 @@ func (c *Client) SearchGroups(ctx context.Context, tenant, text string) (teams [
 }
 
 // Group returns one group, or [fault.NotFound].
-func (c *Client) Group(ctx context.Context, tenant, id string) (t directory.Team, err error) {
+func (c *Client) Group(ctx context.Context, tenant connection.Access, id string) (t directory.Team, err error) {
 	defer fault.Wrap(&err, "graph: group %s of tenant %s", id, tenant)
 	if err := checkIDs(id); err != nil {
 		return t, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/graph"
@@ -32,7 +33,7 @@ func (ts *teams) follow(t *testing.T, tn *tenant.Tenant, link string) (pages int
 	}
 	c := client(t, nil)
 	for {
-		p, err := c.Groups(t.Context(), tn.ID, link)
+		p, err := c.Groups(t.Context(), connection.Access{Tenant: tn.ID}, link)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +125,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("%d pages of changes", pages)
 	}
 	ts.equal(t, tn)
-	p, err := client(t, nil).Groups(t.Context(), tn.ID, delta)
+	p, err := client(t, nil).Groups(t.Context(), connection.Access{Tenant: tn.ID}, delta)
 	if err != nil || len(p.Items) != 0 || p.Delta == "" {
 		t.Errorf("a round without changes: %d items, %v", len(p.Items), err)
 	}
@@ -147,7 +148,7 @@ func TestGroupFaults(t *testing.T) {
 		_, delta := new(teams).follow(t, tn, "")
 		f.fault.Path = ms.GroupsDelta
 		fired := wires.Fault(t, tn, f.fault)
-		p, err := c.Groups(t.Context(), tn.ID, delta)
+		p, err := c.Groups(t.Context(), connection.Access{Tenant: tn.ID}, delta)
 		fired()
 		if !fault.Is(err, f.kind) || p.Items != nil || p.Next+p.Delta != "" {
 			t.Errorf("%s: %d items, %v", f.fault.Kind, len(p.Items), err)
@@ -156,7 +157,7 @@ func TestGroupFaults(t *testing.T) {
 			t.Errorf("%s: remedy %q", f.fault.Kind, remedy)
 		}
 	}
-	if _, err := c.Groups(t.Context(), tn.ID, "https://evil.example/v1.0/groups/delta"); !fault.Is(err, fault.Expired) {
+	if _, err := c.Groups(t.Context(), connection.Access{Tenant: tn.ID}, "https://evil.example/v1.0/groups/delta"); !fault.Is(err, fault.Expired) {
 		t.Errorf("another host: %v", err)
 	}
 }
@@ -208,7 +209,7 @@ func TestGroupAndSearch(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]int{"sales": 25, " Sales & more 39 ": 1, "nothing like it": 0} {
-		got, err := c.SearchGroups(t.Context(), tn.ID, text)
+		got, err := c.SearchGroups(t.Context(), connection.Access{Tenant: tn.ID}, text)
 		if err != nil || len(got) != want {
 			t.Errorf("%q: %d groups, want %d, %v", text, len(got), want, err)
 		}
@@ -217,11 +218,11 @@ func TestGroupAndSearch(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "  ", strings.Repeat("x", 1025)} {
-		if _, err := c.SearchGroups(t.Context(), tn.ID, text); !fault.Is(err, fault.Invalid) {
+		if _, err := c.SearchGroups(t.Context(), connection.Access{Tenant: tn.ID}, text); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
 	}
-	g, err := c.Group(t.Context(), tn.ID, last)
+	g, err := c.Group(t.Context(), connection.Access{Tenant: tn.ID}, last)
 	if err != nil || g.DisplayName != "Sales & more 39" || g.Kind != directory.SecurityGroup {
 		t.Errorf("%+v, %v", g, err)
 	}
@@ -229,14 +230,14 @@ func TestGroupAndSearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, kind := range map[string]fault.Kind{last: fault.NotFound, someone: fault.NotFound, "delta": fault.Invalid} {
-		if g, err := c.Group(t.Context(), tn.ID, id); !fault.Is(err, kind) || g != (directory.Team{}) {
+		if g, err := c.Group(t.Context(), connection.Access{Tenant: tn.ID}, id); !fault.Is(err, kind) || g != (directory.Team{}) {
 			t.Errorf("%s: %+v, %v", id, g, err)
 		}
 	}
-	if found, err := c.Existing(t.Context(), tn.ID, directory.Teams, []string{last, tn.Groups()[0].ID, tn.People()[0].ID}); err != nil || !slices.Equal(found, []string{tn.Groups()[0].ID}) {
+	if found, err := c.Existing(t.Context(), connection.Access{Tenant: tn.ID}, directory.Teams, []string{last, tn.Groups()[0].ID, tn.People()[0].ID}); err != nil || !slices.Equal(found, []string{tn.Groups()[0].ID}) {
 		t.Errorf("existing %v, %v", found, err)
 	}
-	if _, err := c.Existing(t.Context(), tn.ID, directory.Memberships, nil); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Existing(t.Context(), connection.Access{Tenant: tn.ID}, directory.Memberships, nil); !fault.Is(err, fault.Invalid) {
 		t.Errorf("memberships have no IDs: %v", err)
 	}
 }
@@ -251,7 +252,7 @@ func TestSearchQuoted(t *testing.T) {
 	for text, want := range map[string]string{
 		`a" OR "mail:b`: `"displayName:a\" OR \"mail:b"`, `back\slash`: `"displayName:back\\slash"`, `50% & + # ä`: `"displayName:50% & + # ä"`,
 	} {
-		if _, err := c.SearchGroups(t.Context(), "t", text); err != nil || search != want || level != "eventual" {
+		if _, err := c.SearchGroups(t.Context(), connection.Access{Tenant: "t"}, text); err != nil || search != want || level != "eventual" {
 			t.Errorf("%s: sent %s (%q), want %s, %v", text, search, level, want, err)
 		}
 	}

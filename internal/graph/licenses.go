@@ -6,12 +6,13 @@ import (
 	"maps"
 	"slices"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 )
 
 // Licenses returns the tenant's subscriptions, sorted by ID.
-func (c *Client) Licenses(ctx context.Context, tenant string) (licenses []directory.License, err error) {
+func (c *Client) Licenses(ctx context.Context, tenant connection.Access) (licenses []directory.License, err error) {
 	defer fault.Wrap(&err, "graph: subscribed SKUs of tenant %s", tenant)
 	b, err := c.send(ctx, tenant, call{link: c.base + "/subscribedSkus", needs: "LicenseAssignment.Read.All"})
 	if err != nil {

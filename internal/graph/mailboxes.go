@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
@@ -27,7 +28,7 @@ const (
 // more. Deleted mailboxes are left out. A report whose names the customer's
 // administrator conceals is [fault.Denied], code "concealed_names". Pages that
 // came before an error are no whole report: who is not on them is not missing.
-func (c *Client) Mailboxes(ctx context.Context, tenant string, each func(refreshed string, page []directory.Mailbox) (more bool, err error)) (err error) {
+func (c *Client) Mailboxes(ctx context.Context, tenant connection.Access, each func(refreshed string, page []directory.Mailbox) (more bool, err error)) (err error) {
 	defer fault.Wrap(&err, "graph: mailbox usage of tenant %s", tenant)
 	location, err := c.reportURL(ctx, tenant)
 	if err != nil {
@@ -51,7 +52,7 @@ func (c *Client) Mailboxes(ctx context.Context, tenant string, each func(refresh
 // host, with a URL that is itself the permission to read: it gets no token,
 // and must not be told to anybody. Source: Microsoft Graph documentation,
 // "reportRoot: getMailboxUsageDetail".
-func (c *Client) reportURL(ctx context.Context, tenant string) (string, error) {
+func (c *Client) reportURL(ctx context.Context, tenant connection.Access) (string, error) {
 	var seen answer
 	defer seen.count(ctx)
 	_, err := c.exchange(ctx, tenant, call{link: c.base + "/reports/getMailboxUsageDetail(period='D7')", needs: "Reports.Read.All"}, &seen)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	ms "rollcall/internal/sandbox/microsoft/fault"
@@ -19,9 +20,9 @@ import (
 )
 
 // boxes reads the whole report, by user principal name.
-func boxes(ctx context.Context, list func(context.Context, string, func(string, []directory.Mailbox) (bool, error)) error, tn string) (map[string]directory.Mailbox, error) {
+func boxes(ctx context.Context, list func(context.Context, connection.Access, func(string, []directory.Mailbox) (bool, error)) error, tn string) (map[string]directory.Mailbox, error) {
 	all := map[string]directory.Mailbox{}
-	err := list(ctx, tn, func(refreshed string, page []directory.Mailbox) (bool, error) {
+	err := list(ctx, connection.Access{Tenant: tn}, func(refreshed string, page []directory.Mailbox) (bool, error) {
 		if _, err := time.Parse(time.DateOnly, refreshed); err != nil {
 			return false, err
 		}
@@ -64,7 +65,7 @@ func TestMailboxes(t *testing.T) {
 	if n, _ := count.Take(); n != 2 || calls(tn, ms.MailboxReport) != 1 || calls(tn, ms.ReportDownload) != 1 || calls(tn, ms.LeakedToken) != 0 {
 		t.Errorf("%d calls, %v", n, tn.Calls())
 	}
-	purposes, err := c.MailboxPurposes(t.Context(), tn.ID, append(names[:60], upn, people[1].UserPrincipalName, "nobody@x.example"))
+	purposes, err := c.MailboxPurposes(t.Context(), connection.Access{Tenant: tn.ID}, append(names[:60], upn, people[1].UserPrincipalName, "nobody@x.example"))
 	for _, name := range append(names[:60], upn) {
 		if purposes[name] != want[name] {
 			t.Errorf("%s is %q, want %q", name, purposes[name], want[name])
@@ -115,7 +116,7 @@ func TestMailboxFaults(t *testing.T) {
 		if c := client(t, nil); name == "Reports.Read.All" {
 			_, err = boxes(t.Context(), c.Mailboxes, tn.ID)
 		} else {
-			_, err = c.MailboxPurposes(t.Context(), tn.ID, []string{tn.People()[0].UserPrincipalName})
+			_, err = c.MailboxPurposes(t.Context(), connection.Access{Tenant: tn.ID}, []string{tn.People()[0].UserPrincipalName})
 		}
 		if !fault.Is(err, fault.Denied) || !strings.Contains(fault.Of(err).Remedy, "("+name+")") {
 			t.Errorf("without %s: %v, %q", name, err, fault.Of(err).Remedy)
@@ -242,7 +243,7 @@ func TestLicenses(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.Licenses(t.Context(), tn.ID)
+	got, err := c.Licenses(t.Context(), connection.Access{Tenant: tn.ID})
 	want := []directory.License{
 		{ID: someone, PartNumber: "ENTERPRISEPACK", Status: "Enabled", Total: 28, Consumed: 14},
 		{ID: another, PartNumber: "CRMSTANDARD", Status: "Suspended", Total: 0, Consumed: 14},
@@ -256,7 +257,7 @@ func TestLicenses(t *testing.T) {
 	}{{ms.Fault{Kind: ms.Forbidden, Count: 2}, fault.Denied}, {ms.Fault{Kind: ms.Throttle, Count: 1}, fault.Throttled}, {ms.Fault{Kind: ms.Cut, Count: 1}, fault.Unknown}} {
 		f.fault.Path = ms.SubscribedSKUs
 		fired := wires.Fault(t, tn, f.fault)
-		got, err := c.Licenses(t.Context(), tn.ID)
+		got, err := c.Licenses(t.Context(), connection.Access{Tenant: tn.ID})
 		fired()
 		if got != nil || !fault.Is(err, f.kind) || (f.kind == fault.Denied) != strings.Contains(fault.Of(err).Remedy, "(LicenseAssignment.Read.All)") {
 			t.Errorf("%s: %v, %v", f.fault.Kind, got, err)

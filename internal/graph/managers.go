@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -16,7 +17,7 @@ const maxIn = 15
 
 // Managers returns the manager's ID, empty for none, of those of the users
 // that the tenant holds.
-func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (managers map[string]string, err error) {
+func (c *Client) Managers(ctx context.Context, tenant connection.Access, ids []string) (managers map[string]string, err error) {
 	defer fault.Wrap(&err, "graph: managers of tenant %s", tenant)
 	if err := checkIDs(ids...); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (c *Client) Managers(ctx context.Context, tenant string, ids []string) (man
 // ManagerPage returns one page of everybody's managers: the manager's ID,
 // empty for none, of each user on it. An empty link begins; the last page has
 // no next. A link that Graph has forgotten is [fault.Expired].
-func (c *Client) ManagerPage(ctx context.Context, tenant, link string) (managers map[string]string, next string, err error) {
+func (c *Client) ManagerPage(ctx context.Context, tenant connection.Access, link string) (managers map[string]string, next string, err error) {
 	defer fault.Wrap(&err, "graph: page of managers of tenant %s", tenant)
 	q := call{link: link, given: link != "", needs: "User.Read.All"}
 	if !q.given {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 	ms "rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -31,7 +32,7 @@ func TestManagers(t *testing.T) {
 	}
 	delete(want, ids[4])
 	ctx, count := metered(t)
-	got, err := c.Managers(ctx, tn.ID, ids)
+	got, err := c.Managers(ctx, connection.Access{Tenant: tn.ID}, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,17 +42,17 @@ func TestManagers(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("managers %v, want %v", got, want)
 	}
-	if got, err := c.Managers(ctx, tn.ID, nil); err != nil || len(got) != 0 {
+	if got, err := c.Managers(ctx, connection.Access{Tenant: tn.ID}, nil); err != nil || len(got) != 0 {
 		t.Errorf("nobody's managers: %v, %v", got, err)
 	}
-	if _, err := c.Managers(ctx, tn.ID, []string{"x') or true or ('"}); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Managers(ctx, connection.Access{Tenant: tn.ID}, []string{"x') or true or ('"}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("no ID: %v", err)
 	}
 	if n, _ := count.Take(); n != 0 {
 		t.Errorf("%d calls for nobody", n)
 	}
 	fired := wires.Fault(t, tn, ms.Fault{Kind: ms.Error, Status: 500, Path: ms.Users, Skip: 1, Count: 1})
-	if got, err := c.Managers(ctx, tn.ID, ids); err == nil || got != nil {
+	if got, err := c.Managers(ctx, connection.Access{Tenant: tn.ID}, ids); err == nil || got != nil {
 		t.Errorf("half of the answers: %v, %v", got, err)
 	}
 	if n, _ := count.Take(); n != 2 {
@@ -68,11 +69,11 @@ func TestManagerPage(t *testing.T) {
 	for _, p := range tn.People() {
 		want[p.ID] = p.Manager
 	}
-	first, next, err := c.ManagerPage(t.Context(), tn.ID, "")
+	first, next, err := c.ManagerPage(t.Context(), connection.Access{Tenant: tn.ID}, "")
 	if err != nil || len(first) != 999 || next == "" {
 		t.Fatalf("%d people on the first page, %v", len(first), err)
 	}
-	rest, end, err := c.ManagerPage(t.Context(), tn.ID, next)
+	rest, end, err := c.ManagerPage(t.Context(), connection.Access{Tenant: tn.ID}, next)
 	if err != nil || end != "" {
 		t.Fatalf("second page: %v", err)
 	}
@@ -81,7 +82,7 @@ func TestManagerPage(t *testing.T) {
 		t.Errorf("%d people's managers differ from the tenant's %d", len(first), len(want))
 	}
 	for link, kind := range map[string]fault.Kind{next + "x": fault.Expired, "https://evil.example/v1.0/users": fault.Expired} {
-		if m, next, err := c.ManagerPage(t.Context(), tn.ID, link); !fault.Is(err, kind) || m != nil || next != "" {
+		if m, next, err := c.ManagerPage(t.Context(), connection.Access{Tenant: tn.ID}, link); !fault.Is(err, kind) || m != nil || next != "" {
 			t.Errorf("a bad link: %d, %v", len(m), err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/graph"
@@ -22,18 +23,32 @@ func TestNotWhole(t *testing.T) {
 	c, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
 	ctx := t.Context()
 	calls := map[string]func() (any, error){
-		"people":     func() (any, error) { p, err := c.People(ctx, "t", "", nil); return p.Items, err },
-		"groups":     func() (any, error) { p, err := c.Groups(ctx, "t", ""); return p.Items, err },
-		"members":    func() (any, error) { p, err := c.Members(ctx, "t", someone, ""); return p.IDs, err },
-		"transitive": func() (any, error) { p, err := c.Transitive(ctx, "t", someone, ""); return p.IDs, err },
-		"search":     func() (any, error) { return c.SearchGroups(ctx, "t", "x") },
-		"existing":   func() (any, error) { return c.Existing(ctx, "t", directory.People, []string{someone}) },
-		"managers":   func() (any, error) { return c.Managers(ctx, "t", []string{someone}) },
-		"all":        func() (any, error) { m, _, err := c.ManagerPage(ctx, "t", ""); return m, err },
-		"licenses":   func() (any, error) { return c.Licenses(ctx, "t") },
-		"probe":      func() (any, error) { return nil, c.Probe(ctx, "t") },
-		"group":      func() (any, error) { g, err := c.Group(ctx, "t", someone); return g.ID, err },
-		"batch":      func() (any, error) { return c.DeletedPeople(ctx, "t", []string{someone}) },
+		"people": func() (any, error) {
+			p, err := c.People(ctx, connection.Access{Tenant: "t"}, "", nil)
+			return p.Items, err
+		},
+		"groups": func() (any, error) { p, err := c.Groups(ctx, connection.Access{Tenant: "t"}, ""); return p.Items, err },
+		"members": func() (any, error) {
+			p, err := c.Members(ctx, connection.Access{Tenant: "t"}, someone, "")
+			return p.IDs, err
+		},
+		"transitive": func() (any, error) {
+			p, err := c.Transitive(ctx, connection.Access{Tenant: "t"}, someone, "")
+			return p.IDs, err
+		},
+		"search": func() (any, error) { return c.SearchGroups(ctx, connection.Access{Tenant: "t"}, "x") },
+		"existing": func() (any, error) {
+			return c.Existing(ctx, connection.Access{Tenant: "t"}, directory.People, []string{someone})
+		},
+		"managers": func() (any, error) { return c.Managers(ctx, connection.Access{Tenant: "t"}, []string{someone}) },
+		"all": func() (any, error) {
+			m, _, err := c.ManagerPage(ctx, connection.Access{Tenant: "t"}, "")
+			return m, err
+		},
+		"licenses": func() (any, error) { return c.Licenses(ctx, connection.Access{Tenant: "t"}) },
+		"probe":    func() (any, error) { return nil, c.Probe(ctx, connection.Access{Tenant: "t"}) },
+		"group":    func() (any, error) { g, err := c.Group(ctx, connection.Access{Tenant: "t"}, someone); return g.ID, err },
+		"batch":    func() (any, error) { return c.DeletedPeople(ctx, connection.Access{Tenant: "t"}, []string{someone}) },
 	}
 	may := map[string]string{ // what may have a link
 		next: "people groups members transitive search all", delta: "people groups",
@@ -73,14 +88,14 @@ func TestUnits(t *testing.T) {
 	})
 	for _, want := range [][2]int{{2, 5}, {1, 0}, {1, 0}, {1, 0}} {
 		ctx, count := metered(t)
-		if _, err := c.People(ctx, "t", "", nil); err != nil {
+		if _, err := c.People(ctx, connection.Access{Tenant: "t"}, "", nil); err != nil {
 			t.Fatal(err)
 		}
 		if calls, units := count.Take(); calls != want[0] || units != want[1] {
 			t.Errorf("%d calls and %d units, want %v", calls, units, want)
 		}
 	}
-	if _, err := c.People(context.Background(), "t", "https://x.example", nil); err == nil {
+	if _, err := c.People(context.Background(), connection.Access{Tenant: "t"}, "https://x.example", nil); err == nil {
 		t.Error("a foreign link, uncounted")
 	}
 }
@@ -112,7 +127,7 @@ func TestNoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.People(t.Context(), "t", "https://127.0.0.1:1/v1.0/users/delta?$skiptoken=private", nil)
+	_, err = c.People(t.Context(), connection.Access{Tenant: "t"}, "https://127.0.0.1:1/v1.0/users/delta?$skiptoken=private", nil)
 	if !errors.Is(err, syscall.ECONNREFUSED) || !fault.Is(err, fault.Unknown) || strings.Contains(err.Error(), "private") {
 		t.Errorf("nobody there: %v", err)
 	}

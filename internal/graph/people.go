@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 )
@@ -14,7 +15,7 @@ import (
 // properties named as Graph does; id is always among them. An empty link
 // begins a full enumeration; any other brings its own properties. A link that
 // Graph has forgotten is [fault.Expired].
-func (c *Client) People(ctx context.Context, tenant, link string, properties []string) (p directory.Page, err error) {
+func (c *Client) People(ctx context.Context, tenant connection.Access, link string, properties []string) (p directory.Page, err error) {
 	defer fault.Wrap(&err, "graph: users of tenant %s", tenant)
 	given := link != ""
 	if !given {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	ms "rollcall/internal/sandbox/microsoft/fault"
@@ -51,7 +52,7 @@ func TestRemoved(t *testing.T) {
 	if err := errors.Join(tn.Remove(soft), tn.Purge(hard)); err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.People(t.Context(), tn.ID, delta, directory.Properties())
+	p, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, delta, directory.Properties())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestRemoved(t *testing.T) {
 func TestFaults(t *testing.T) {
 	tn := wires.Tenant(t, 120)
 	c := client(t, nil)
-	p, err := c.People(t.Context(), tn.ID, "", directory.Properties())
+	p, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			link := p.Next
 			if f.kind == fault.Expired { // the tenant's links die with it
-				fresh, err := c.People(t.Context(), tn.ID, "", directory.Properties())
+				fresh, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -116,7 +117,7 @@ func TestFaults(t *testing.T) {
 			f.fault.Path, f.fault.Count = ms.UsersDelta, tries
 			fired := wires.Fault(t, tn, f.fault)
 			before := calls(tn, ms.UsersDelta)
-			page, err := c.People(t.Context(), tn.ID, link, directory.Properties())
+			page, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, link, directory.Properties())
 			fired()
 			e := fault.Of(err)
 			if err == nil {
@@ -156,7 +157,7 @@ func TestTokenFaults(t *testing.T) {
 			tn := wires.Tenant(t, 1)
 			c := client(t, nil)
 			fired := wires.Fault(t, tn, ms.Fault{Kind: ms.AADSTS, Code: code, Count: 1})
-			_, err := c.People(t.Context(), tn.ID, "", directory.Properties())
+			_, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties())
 			fired()
 			if e := fault.Of(err); err == nil || e.Kind != want.kind || e.Code != fmt.Sprintf("AADSTS%d", code) || (e.Remedy != "") != want.remedy {
 				t.Errorf("%s %q %q: %v", e.Kind, e.Code, e.Remedy, err)
@@ -164,7 +165,7 @@ func TestTokenFaults(t *testing.T) {
 			if n := calls(tn, ms.UsersDelta); n != 0 {
 				t.Errorf("%d requests without a token", n)
 			}
-			if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
+			if _, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties()); err != nil {
 				t.Errorf("the next call: %v", err)
 			}
 		})
@@ -187,7 +188,7 @@ func TestForeignLinks(t *testing.T) {
 		"//evil.example/v1.0/users", "users/delta", " ", "\x00",
 		base + "/v1.0/%zz",
 	} {
-		_, err := c.People(t.Context(), tn.ID, link, directory.Properties())
+		_, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, link, directory.Properties())
 		if !fault.Is(err, fault.Expired) {
 			t.Errorf("%q: %v, want an expired link", link, err)
 		}
@@ -208,19 +209,19 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := client(t, nil)
-	if err := c.Probe(t.Context(), tn.ID); !fault.Is(err, fault.Denied) || fault.Of(err).Code != "AADSTS7000229" {
+	if err := c.Probe(t.Context(), connection.Access{Tenant: tn.ID}); !fault.Is(err, fault.Denied) || fault.Of(err).Code != "AADSTS7000229" {
 		t.Errorf("before consent: %v", err)
 	}
 	if err := s.Consent(tn.ID, "User.Read.All"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Probe(t.Context(), tn.ID); !fault.Is(err, fault.Denied) || fault.Of(err).Remedy == "" {
+	if err := c.Probe(t.Context(), connection.Access{Tenant: tn.ID}); !fault.Is(err, fault.Denied) || fault.Of(err).Remedy == "" {
 		t.Errorf("without Organization.Read.All: %v", err)
 	}
 	if err := s.Consent(tn.ID, "Organization.Read.All"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Probe(t.Context(), tn.ID); !fault.Is(err, fault.Denied) {
+	if err := c.Probe(t.Context(), connection.Access{Tenant: tn.ID}); !fault.Is(err, fault.Denied) {
 		t.Errorf("without User.Read.All: %v", err)
 	}
 	if err := s.Consent(tn.ID); err != nil {
@@ -229,18 +230,18 @@ func TestProbe(t *testing.T) {
 	// The token of the last try lacks the role, so the call gets a new one.
 	tokens := calls(tn, ms.Token)
 	ctx, count := metered(t)
-	_, err = c.People(ctx, tn.ID, "", directory.Properties())
+	_, err = c.People(ctx, connection.Access{Tenant: tn.ID}, "", directory.Properties())
 	if n, _ := count.Take(); err != nil || n != 2 || calls(tn, ms.Token) != tokens+1 {
 		t.Errorf("with the kept token: %d calls, %v", n, err)
 	}
-	if err := c.Probe(t.Context(), tn.ID); err != nil {
+	if err := c.Probe(t.Context(), connection.Access{Tenant: tn.ID}); err != nil {
 		t.Errorf("after consent: %v", err)
 	}
-	if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
+	if _, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties()); err != nil {
 		t.Errorf("with the probe's token: %v", err)
 	}
 	fired := wires.Fault(t, tn, ms.Fault{Kind: ms.NoRoles, Count: 2})
-	if err := c.Probe(t.Context(), tn.ID); !fault.Is(err, fault.Denied) {
+	if err := c.Probe(t.Context(), connection.Access{Tenant: tn.ID}); !fault.Is(err, fault.Denied) {
 		t.Errorf("a token without roles: %v", err)
 	}
 	fired()
@@ -267,7 +268,7 @@ func TestConcurrentTenants(t *testing.T) {
 func TestCancel(t *testing.T) {
 	tn := wires.Tenant(t, 1)
 	c := client(t, nil)
-	if _, err := c.People(t.Context(), tn.ID, "", directory.Properties()); err != nil {
+	if _, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", directory.Properties()); err != nil {
 		t.Fatal(err)
 	}
 	waiting := make(chan struct{})
@@ -279,7 +280,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := c.People(ctx, tn.ID, "", directory.Properties())
+		_, err := c.People(ctx, connection.Access{Tenant: tn.ID}, "", directory.Properties())
 		done <- err
 	}()
 	<-waiting

@@ -3,13 +3,14 @@ package graph
 import (
 	"context"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
 // Probe asks, with a token of this moment, whether the tenant is who it
 // claims to be and grants what the sync of people needs. [fault.Conflict]
 // means that another tenant answered.
-func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
+func (c *Client) Probe(ctx context.Context, tenant connection.Access) (err error) {
 	defer fault.Wrap(&err, "graph: probe of tenant %s", tenant)
 	if _, err := c.creds.Fresh(tenant); err != nil {
 		return err
@@ -26,7 +27,7 @@ func (c *Client) Probe(ctx context.Context, tenant string) (err error) {
 	if err != nil {
 		return err
 	}
-	if len(ids) != 1 || ids[0] != tenant {
+	if len(ids) != 1 || ids[0] != tenant.Tenant {
 		return fault.New(fault.Conflict, "organization answers %q", ids)
 	}
 	_, err = c.send(ctx, tenant, call{link: c.base + "/users?$top=1&$select=id", needs: "User.Read.All"})

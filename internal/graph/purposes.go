@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -18,7 +19,7 @@ var purposes = []string{"user", "linked", "shared", "room", "equipment", "others
 // as given: user, linked, shared, room, equipment or others. One that Graph
 // cannot ask for is left out, as is a name without an @ and a purpose that
 // Microsoft has named since.
-func (c *Client) MailboxPurposes(ctx context.Context, tenant string, upns []string) (found map[string]string, err error) {
+func (c *Client) MailboxPurposes(ctx context.Context, tenant connection.Access, upns []string) (found map[string]string, err error) {
 	defer fault.Wrap(&err, "graph: mailbox settings of tenant %s", tenant)
 	var asked []string
 	var requests []inner

@@ -18,7 +18,7 @@ const memberNeeds = "GroupMember.Read.All, and Member.Read.Hidden for a group wi
 // Members returns one page of the users who are direct members of a group. An
 // empty link begins. A group that is gone is [fault.NotFound], a link that
 // Graph has forgotten [fault.Expired].
-func (c *Client) Members(ctx context.Context, tenant, group, link string) (p directory.IDPage, err error) {
+func (c *Client) Members(ctx context.Context, tenant connection.Access, group, link string) (p directory.IDPage, err error) {
 	defer fault.Wrap(&err, "graph: members of group %s of tenant %s", group, tenant)
 	return c.members(ctx, tenant, group, "/members", link)
 }
@@ -26,12 +26,12 @@ func (c *Client) Members(ctx context.Context, tenant, group, link string) (p dir
 // Transitive is like [Client.Members], with the members of nested groups. It
 // asks for members of every type and picks the users itself: Graph would pick
 // them by an index that may be out of date.
-func (c *Client) Transitive(ctx context.Context, tenant, group, link string) (p directory.IDPage, err error) {
+func (c *Client) Transitive(ctx context.Context, tenant connection.Access, group, link string) (p directory.IDPage, err error) {
 	defer fault.Wrap(&err, "graph: transitive members of group %s of tenant %s", group, tenant)
 	return c.members(ctx, tenant, group, "/transitiveMembers", link)
 }
 
-func (c *Client) members(ctx context.Context, tenant, group, relation, link string) (p directory.IDPage, err error) {
+func (c *Client) members(ctx context.Context, tenant connection.Access, group, relation, link string) (p directory.IDPage, err error) {
 	if err := checkIDs(group); err != nil {
 		return p, err
 	}
@@ -52,7 +52,7 @@ const maxPages = 100
 
 // MemberOf returns the groups of which the people are direct members, by
 // person. A person whom Graph does not know is left out.
-func (c *Client) MemberOf(ctx context.Context, tenant string, people []string) (groups map[string][]string, err error) {
+func (c *Client) MemberOf(ctx context.Context, tenant connection.Access, people []string) (groups map[string][]string, err error) {
 	defer fault.Wrap(&err, "graph: groups of users of tenant %s", tenant)
 	if err := checkIDs(people...); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (c *Client) MemberOf(ctx context.Context, tenant string, people []string) (
 // InGroups tells of each of the people whether they are in at least one of
 // the groups, directly or through nested groups. A person whom Graph does not
 // know is left out. It takes 1 to [connection.MaxGroups] groups.
-func (c *Client) InGroups(ctx context.Context, tenant string, people, groups []string) (in map[string]bool, err error) {
+func (c *Client) InGroups(ctx context.Context, tenant connection.Access, people, groups []string) (in map[string]bool, err error) {
 	defer fault.Wrap(&err, "graph: checkMemberGroups of tenant %s", tenant)
 	if len(groups) == 0 || len(groups) > connection.MaxGroups {
 		return nil, fault.New(fault.Invalid, "%d groups: want 1 to %d", len(groups), connection.MaxGroups)

@@ -70,11 +70,15 @@ func members(t *testing.T, list func(link string) (directory.IDPage, error)) (al
 func TestMembers(t *testing.T) {
 	tn, outer, _, direct, deep := nested(t, 1500)
 	c := client(t, nil)
-	got, _ := members(t, func(link string) (directory.IDPage, error) { return c.Members(t.Context(), tn.ID, outer, link) })
+	got, _ := members(t, func(link string) (directory.IDPage, error) {
+		return c.Members(t.Context(), connection.Access{Tenant: tn.ID}, outer, link)
+	})
 	if !slices.Equal(got, direct) || len(direct) != 600 {
 		t.Errorf("%d direct members, want %d", len(got), len(direct))
 	}
-	got, pages := members(t, func(link string) (directory.IDPage, error) { return c.Transitive(t.Context(), tn.ID, outer, link) })
+	got, pages := members(t, func(link string) (directory.IDPage, error) {
+		return c.Transitive(t.Context(), connection.Access{Tenant: tn.ID}, outer, link)
+	})
 	if !slices.Equal(got, deep) || len(deep) != 1200 || pages != 2 {
 		t.Errorf("%d members on %d pages, want %d on 2", len(got), pages, len(deep))
 	}
@@ -85,9 +89,11 @@ func TestMembersRefused(t *testing.T) {
 	tn, outer, _, _, _ := nested(t, 1500)
 	c := client(t, nil)
 	lists := map[string]func(group, link string) (directory.IDPage, error){
-		ms.GroupMembers: func(group, link string) (directory.IDPage, error) { return c.Members(t.Context(), tn.ID, group, link) },
+		ms.GroupMembers: func(group, link string) (directory.IDPage, error) {
+			return c.Members(t.Context(), connection.Access{Tenant: tn.ID}, group, link)
+		},
 		ms.TransitiveMembers: func(group, link string) (directory.IDPage, error) {
-			return c.Transitive(t.Context(), tn.ID, group, link)
+			return c.Transitive(t.Context(), connection.Access{Tenant: tn.ID}, group, link)
 		},
 	}
 	for path, list := range lists {
@@ -136,7 +142,7 @@ func TestHiddenMembership(t *testing.T) {
 		}
 	}
 	c := client(t, nil)
-	g, err := c.Group(t.Context(), tn.ID, id)
+	g, err := c.Group(t.Context(), connection.Access{Tenant: tn.ID}, id)
 	if err != nil || g.Visibility != "HiddenMembership" {
 		t.Errorf("group %+v, %v", g, err)
 	}
@@ -144,7 +150,7 @@ func TestHiddenMembership(t *testing.T) {
 		if err := wires.Microsoft.Consent(tn.ID, roles...); err != nil {
 			t.Fatal(err)
 		}
-		p, err := client(t, nil).Members(t.Context(), tn.ID, id, "")
+		p, err := client(t, nil).Members(t.Context(), connection.Access{Tenant: tn.ID}, id, "")
 		if err != nil || len(p.IDs) != map[int]int{2: 0, 3: 3}[len(roles)] {
 			t.Errorf("with %v: %d members, %v", roles, len(p.IDs), err)
 		}
@@ -172,7 +178,7 @@ func TestMemberOf(t *testing.T) {
 	}
 	delete(want, ids[0])
 	ctx, count := metered(t)
-	of, err := c.MemberOf(ctx, tn.ID, append(ids, someone))
+	of, err := c.MemberOf(ctx, connection.Access{Tenant: tn.ID}, append(ids, someone))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +192,7 @@ func TestMemberOf(t *testing.T) {
 	if n, units := count.Take(); n != 3 || units < 46 {
 		t.Errorf("%d calls, %d units", n, units)
 	}
-	in, err := c.InGroups(t.Context(), tn.ID, append(ids, someone), []string{outer, another})
+	in, err := c.InGroups(t.Context(), connection.Access{Tenant: tn.ID}, append(ids, someone), []string{outer, another})
 	if err != nil || len(in) != len(want) {
 		t.Errorf("%d of %d judged, %v", len(in), len(want), err)
 	}
@@ -209,11 +215,11 @@ func TestMemberOf(t *testing.T) {
 			var n int
 			if path == ms.MemberOf {
 				var of map[string][]string
-				of, err = c.MemberOf(t.Context(), tn.ID, ids)
+				of, err = c.MemberOf(t.Context(), connection.Access{Tenant: tn.ID}, ids)
 				n = len(of)
 			} else {
 				var in map[string]bool
-				in, err = c.InGroups(t.Context(), tn.ID, ids, []string{outer})
+				in, err = c.InGroups(t.Context(), connection.Access{Tenant: tn.ID}, ids, []string{outer})
 				n = len(in)
 			}
 			fired()
@@ -223,10 +229,10 @@ func TestMemberOf(t *testing.T) {
 			}
 		}
 	}
-	if of, err := c.MemberOf(t.Context(), tn.ID, []string{"x"}); of != nil || !fault.Is(err, fault.Invalid) {
+	if of, err := c.MemberOf(t.Context(), connection.Access{Tenant: tn.ID}, []string{"x"}); of != nil || !fault.Is(err, fault.Invalid) {
 		t.Errorf("no ID: %v", err)
 	}
-	if _, err := c.InGroups(t.Context(), tn.ID, ids, make([]string, connection.MaxGroups+1)); !fault.Is(err, fault.Invalid) {
+	if _, err := c.InGroups(t.Context(), connection.Access{Tenant: tn.ID}, ids, make([]string, connection.MaxGroups+1)); !fault.Is(err, fault.Invalid) {
 		t.Errorf("too many groups: %v", err)
 	}
 }
@@ -264,7 +270,7 @@ func TestMemberOfPages(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Replace(x.page, "BASE", base, 1))
 			})
 			base = url
-			of, err := c.MemberOf(t.Context(), "t", []string{someone})
+			of, err := c.MemberOf(t.Context(), connection.Access{Tenant: "t"}, []string{someone})
 			if fmt.Sprint(of[someone]) != fmt.Sprint(x.want) || (err == nil) != (x.want != nil) {
 				t.Errorf("%v, %v", of, err)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/graph"
@@ -55,7 +56,7 @@ func TestNoLeak(t *testing.T) {
 	tr, conns := open(wires.Transport)
 	defer tr.CloseIdleConnections()
 	c := client(t, tr)
-	if _, err := c.People(t.Context(), tn.ID, "", nil); err != nil {
+	if _, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", nil); err != nil {
 		t.Fatal(err)
 	}
 	before := runtime.NumGoroutine()
@@ -68,7 +69,7 @@ func TestNoLeak(t *testing.T) {
 		}
 		fired := wires.Fault(t, tn, f)
 		for range 20 {
-			if _, err := c.People(t.Context(), tn.ID, "", nil); err == nil {
+			if _, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, "", nil); err == nil {
 				t.Errorf("%s passed", f.Kind)
 			}
 		}
@@ -89,8 +90,8 @@ func TestNoLeak(t *testing.T) {
 // anyone is a token for every tenant.
 type anyone struct{ wiretest.Token }
 
-func (a anyone) Tenant(string) (azcore.TokenCredential, error) { return a.Token, nil }
-func (a anyone) Fresh(string) (azcore.TokenCredential, error)  { return a.Token, nil }
+func (a anyone) Tenant(connection.Access) (azcore.TokenCredential, error) { return a.Token, nil }
+func (a anyone) Fresh(connection.Access) (azcore.TokenCredential, error)  { return a.Token, nil }
 
 // serve is a Graph of the test's own.
 func serve(t *testing.T, h http.HandlerFunc) (*graph.Client, string) {
@@ -116,7 +117,7 @@ func TestLinksAreOpaque(t *testing.T) {
 	for _, query := range []string{
 		"$skiptoken=aB_-9", "$deltatoken=a%2Bb%2F%3D%3D", "$deltatoken=x==", "$skiptoken=%7B%22a%22%3A1%7D", "$deltatoken=a+b", "$deltatoken=a%20b&$select=id,manager",
 	} {
-		if _, err := c.People(t.Context(), "t", base+"/v1.0/users/delta?"+query, nil); err != nil {
+		if _, err := c.People(t.Context(), connection.Access{Tenant: "t"}, base+"/v1.0/users/delta?"+query, nil); err != nil {
 			t.Errorf("%s: %v", query, err)
 		}
 		if want := "/v1.0/users/delta?" + query; got != want {
@@ -137,7 +138,7 @@ func TestRedirect(t *testing.T) {
 		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL+"/v1.0/users/delta", status)
 		})
-		if _, err := c.People(t.Context(), "t", "", nil); err == nil {
+		if _, err := c.People(t.Context(), connection.Access{Tenant: "t"}, "", nil); err == nil {
 			t.Errorf("%d is a page", status)
 		}
 	}
@@ -156,10 +157,10 @@ func TestNoPage(t *testing.T) {
 		"401":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 	} {
 		c, _ := serve(t, h)
-		if _, err := c.People(t.Context(), "t", "", nil); !fault.Is(err, fault.Unknown) {
+		if _, err := c.People(t.Context(), connection.Access{Tenant: "t"}, "", nil); !fault.Is(err, fault.Unknown) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if ids, err := c.Existing(t.Context(), "t", directory.People, []string{someone}); err == nil || ids != nil {
+		if ids, err := c.Existing(t.Context(), connection.Access{Tenant: "t"}, directory.People, []string{someone}); err == nil || ids != nil {
 			t.Errorf("%s: existing %v, %v", name, ids, err)
 		}
 	}

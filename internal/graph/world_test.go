@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/graph"
 	"rollcall/internal/job"
@@ -46,7 +47,7 @@ func round(t *testing.T, c *graph.Client, tn *tenant.Tenant, people map[string]d
 	t.Helper()
 	ctx, count := metered(t)
 	for {
-		p, err := c.People(ctx, tn.ID, link, directory.Properties())
+		p, err := c.People(ctx, connection.Access{Tenant: tn.ID}, link, directory.Properties())
 		if err != nil {
 			t.Fatal(err)
 		}

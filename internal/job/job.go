@@ -27,6 +27,8 @@ const (
 	Sync Kind = "sync"
 	// Verify checks that a consent has taken effect.
 	Verify Kind = "verify"
+	// Offboard purges what is stored of a connection that has ended.
+	Offboard Kind = "offboard"
 )
 
 // Trigger is who started a run.
@@ -62,7 +64,8 @@ type Job struct {
 	Version    int    `json:"v"`
 	Kind       Kind   `json:"kind"`
 	Connection string `json:"connection"`
-	// Run is the run's ID for Sync, and the consent's ID for Verify.
+	// Run is the run's ID for Sync, the consent's for Verify and the
+	// offboarding's for Offboard.
 	Run string `json:"run"`
 	// Slice counts continuations from 0. For Verify it is the attempt.
 	Slice   int     `json:"slice"`
@@ -113,7 +116,7 @@ func Decode(b []byte) (Job, error) {
 		return j, fault.New(fault.Conflict, "job: version %d, this build reads up to %d", j.Version, Version)
 	case j.Version < 1:
 		return j, fault.New(fault.Invalid, "job: version %d", j.Version)
-	case j.Kind != Sync && j.Kind != Verify:
+	case j.Kind != Sync && j.Kind != Verify && j.Kind != Offboard:
 		return j, fault.New(fault.Invalid, "job: kind %q", j.Kind)
 	case !validID(j.Connection) || !validID(j.Run):
 		return j, fault.New(fault.Invalid, "job: connection %q, run %q: not IDs", j.Connection, j.Run)

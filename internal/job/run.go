@@ -19,6 +19,9 @@ const (
 	Merged    State = "merged" // its work was done by the run in MergedInto
 	// Held: everything but removals is written; they wait for a human.
 	Held State = "held"
+	// Stopped: somebody paused or offboarded the connection. What the run had
+	// written stays.
+	Stopped State = "stopped"
 )
 
 // Counters is what a run did. What was created, updated, archived and
@@ -62,8 +65,10 @@ type Run struct {
 	Slices int       `json:"slices"`
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended,omitzero"`
-	// NextTry is when a waiting run goes on.
+	// NextTry is when a waiting run goes on, Throttled is true if it waits
+	// because Microsoft asked for it.
 	NextTry    time.Time `json:"nextTry,omitzero"`
+	Throttled  bool      `json:"throttled,omitempty"`
 	MergedInto string    `json:"mergedInto,omitempty"`
 	Counters
 	// Error and Remedy are plain words; empty while nothing is wrong.

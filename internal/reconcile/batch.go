@@ -122,7 +122,7 @@ func (b *batcher) managers(ctx context.Context, people []*folded) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := b.w.Graph.Managers(ctx, b.w.conn.Tenant, ids)
+	found, err := b.w.Graph.Managers(ctx, b.w.conn.Access(), ids)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (e *erasure) mailboxes(ctx context.Context, r *directory.Record) error {
 	}
 	// Somebody may never have been stored, and their mailbox may. An erasure
 	// must not depend on Microsoft: what it does not tell is left.
-	if items, err := e.Graph.Whole(ctx, e.conn.Tenant, []string{e.id}, []string{"userPrincipalName"}); err == nil && len(items) > 0 && items[0].UserPrincipalName != "" {
+	if items, err := e.Graph.Whole(ctx, e.conn.Access(), []string{e.id}, []string{"userPrincipalName"}); err == nil && len(items) > 0 && items[0].UserPrincipalName != "" {
 		ids[directory.MailboxID(items[0].UserPrincipalName)] = struct{}{}
 	}
 	err := e.rows(ctx, 0, func(row *directory.ChangeRow) error {

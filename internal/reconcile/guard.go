@@ -235,7 +235,7 @@ func (w *worker) decide(ctx context.Context) error {
 // Microsoft says now, and takes the others off the plan: the next sync brings
 // them up to date.
 func (w *worker) stillGone(ctx context.Context, k directory.Kind, ids []string) (func(string) edit, error) {
-	found, err := w.Graph.Existing(ctx, w.conn.Tenant, k, ids)
+	found, err := w.Graph.Existing(ctx, w.conn.Access(), k, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (w *worker) confirmLeft(ctx context.Context, ids []string) (map[string]bool
 	if len(ids) == 0 || w.fence.Scope.Problem != nil || len(w.chosen.Groups) == 0 {
 		return left, nil
 	}
-	in, err := w.Graph.InGroups(ctx, w.conn.Tenant, ids, w.chosen.Groups)
+	in, err := w.Graph.InGroups(ctx, w.conn.Access(), ids, w.chosen.Groups)
 	if err != nil {
 		return nil, err
 	}

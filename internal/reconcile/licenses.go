@@ -13,7 +13,7 @@ import (
 // licenses compares what the tenant has bought with what is stored of it. An
 // empty answer archives nothing: no tenant loses all of its licenses at once.
 func (w *worker) licenses(ctx context.Context) error {
-	bought, err := w.Graph.Licenses(ctx, w.conn.Tenant)
+	bought, err := w.Graph.Licenses(ctx, w.conn.Access())
 	if err != nil {
 		return err
 	}

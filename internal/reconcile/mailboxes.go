@@ -30,7 +30,7 @@ func (w *worker) mailboxes(ctx context.Context) error {
 	if u.choosy() && r.Created+r.Reactivated > 0 && cur.Reading == "" {
 		cur.Done, cur.Typed, cur.Swept = "", "", ""
 	}
-	err := w.Graph.Mailboxes(ctx, w.conn.Tenant, func(date string, page []directory.Mailbox) (bool, error) {
+	err := w.Graph.Mailboxes(ctx, w.conn.Access(), func(date string, page []directory.Mailbox) (bool, error) {
 		return u.page(ctx, date, page)
 	})
 	if err != nil {
@@ -323,7 +323,7 @@ func (w *worker) askPurposes(ctx context.Context, asked []directory.MailboxRecor
 	for i := range asked {
 		upns[i] = asked[i].UserPrincipalName
 	}
-	found, err := w.Graph.MailboxPurposes(ctx, w.conn.Tenant, upns)
+	found, err := w.Graph.MailboxPurposes(ctx, w.conn.Access(), upns)
 	if err != nil {
 		return err
 	}

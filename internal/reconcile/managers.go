@@ -42,7 +42,7 @@ func (w *worker) repairManagers(ctx context.Context) error {
 	restarted := false
 	for pages := 1; ; pages++ {
 		link := w.fence.Managers.Next
-		page, next, err := w.Graph.ManagerPage(ctx, w.conn.Tenant, link)
+		page, next, err := w.Graph.ManagerPage(ctx, w.conn.Access(), link)
 		if err != nil {
 			// What came before is kept, down to the place.
 			if err := b.commitPages(ctx, pages-1); err != nil {

@@ -67,7 +67,7 @@ func (p *one) find(ctx context.Context) error {
 	if r, ok := stored[p.id]; ok {
 		p.prior = &r
 	}
-	items, err := p.Graph.Whole(ctx, p.conn.Tenant, []string{p.id}, p.properties())
+	items, err := p.Graph.Whole(ctx, p.conn.Access(), []string{p.id}, p.properties())
 	if err != nil {
 		return err
 	}
@@ -90,14 +90,14 @@ func (p *one) find(ctx context.Context) error {
 		p.step("found", "present", "%s", detail)
 		return nil
 	}
-	exists, err := p.Graph.Existing(ctx, p.conn.Tenant, directory.People, []string{p.id})
+	exists, err := p.Graph.Existing(ctx, p.conn.Access(), directory.People, []string{p.id})
 	if err != nil {
 		return err
 	}
 	if len(exists) > 0 {
 		return fault.New(fault.Unknown, "user %s exists and cannot be read", p.id)
 	}
-	restorable, err := p.Graph.DeletedPeople(ctx, p.conn.Tenant, []string{p.id})
+	restorable, err := p.Graph.DeletedPeople(ctx, p.conn.Access(), []string{p.id})
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (p *one) place(ctx context.Context) error {
 	}
 	p.member, p.wanted = true, true
 	if groups := p.chosen.Groups; len(groups) > 0 {
-		in, err := p.Graph.InGroups(ctx, p.conn.Tenant, []string{p.id}, groups)
+		in, err := p.Graph.InGroups(ctx, p.conn.Access(), []string{p.id}, groups)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (p *one) place(ctx context.Context) error {
 func (w *worker) checkGroups(ctx context.Context) error {
 	for _, group := range w.chosen.Groups {
 		for link, some := "", false; !some; {
-			page, err := w.Graph.Transitive(ctx, w.conn.Tenant, group, link)
+			page, err := w.Graph.Transitive(ctx, w.conn.Access(), group, link)
 			if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
 				return err
 			}
@@ -240,7 +240,7 @@ func (p *one) findTeams(ctx context.Context) error {
 	}
 	var groups []string
 	if p.item != nil {
-		found, err := p.Graph.MemberOf(ctx, p.conn.Tenant, []string{p.id})
+		found, err := p.Graph.MemberOf(ctx, p.conn.Access(), []string{p.id})
 		if fault.Is(err, fault.Denied) {
 			e := fault.Of(err)
 			p.denied = true

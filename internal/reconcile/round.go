@@ -55,7 +55,7 @@ type fetched struct {
 // until the round's last page, an error or the end of ctx.
 func (w *worker) fetch(ctx context.Context, link string) <-chan fetched {
 	ch := make(chan fetched)
-	tenant, properties := w.conn.Tenant, w.properties()
+	tenant, properties := w.conn.Access(), w.properties()
 	go func() {
 		defer close(ch)
 		for {

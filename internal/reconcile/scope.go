@@ -129,7 +129,7 @@ func (w *worker) listScope(ctx context.Context) error {
 	}
 	for s.At < len(w.chosen.Groups) {
 		group := w.chosen.Groups[s.At]
-		p, err := w.Graph.Transitive(ctx, w.conn.Tenant, group, s.Link)
+		p, err := w.Graph.Transitive(ctx, w.conn.Access(), group, s.Link)
 		e := fault.Of(err)
 		switch {
 		case err == nil:
@@ -256,7 +256,7 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	}
 	b := newBatcher(w)
 	if len(joined) > 0 {
-		items, err := w.Graph.Whole(ctx, w.conn.Tenant, joined, w.properties())
+		items, err := w.Graph.Whole(ctx, w.conn.Access(), joined, w.properties())
 		if err != nil {
 			return err
 		}
@@ -285,7 +285,7 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	if len(joined) == 0 || !w.groupsWanted() {
 		return nil
 	}
-	groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, joined)
+	groups, err := w.Graph.MemberOf(ctx, w.conn.Access(), joined)
 	if err != nil {
 		if e := fault.Of(err); e.Kind == fault.Denied {
 			w.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy, Consent: consents(e)})

@@ -208,7 +208,7 @@ func (w *worker) membersAgain(ctx context.Context, e *teamEntry, mark directory.
 		}
 	}
 	if len(marked) <= maxMemberOf {
-		groups, err := w.Graph.MemberOf(ctx, w.conn.Tenant, marked)
+		groups, err := w.Graph.MemberOf(ctx, w.conn.Access(), marked)
 		if err != nil {
 			return nil, err
 		}
@@ -220,7 +220,7 @@ func (w *worker) membersAgain(ctx context.Context, e *teamEntry, mark directory.
 		return back, nil
 	}
 	for link := ""; ; {
-		p, err := w.Graph.Members(ctx, w.conn.Tenant, e.next.ID, link)
+		p, err := w.Graph.Members(ctx, w.conn.Access(), e.next.ID, link)
 		if fault.Is(err, fault.NotFound) && link == "" {
 			return back, nil // of a team that is gone nobody is a member
 		}

@@ -68,7 +68,7 @@ func (w *worker) confirm(ctx context.Context, b *batcher, missing []directory.Re
 	for i, r := range missing {
 		ids[i] = r.ID
 	}
-	found, err := w.Graph.Existing(ctx, w.conn.Tenant, directory.People, ids)
+	found, err := w.Graph.Existing(ctx, w.conn.Access(), directory.People, ids)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (w *worker) howGone(ctx context.Context, ids []string) (func(id string) dir
 	if len(ids) == 0 || len(ids) > maxTold {
 		return missing, nil
 	}
-	restorable, err := w.Graph.DeletedPeople(ctx, w.conn.Tenant, ids)
+	restorable, err := w.Graph.DeletedPeople(ctx, w.conn.Access(), ids)
 	switch {
 	case fault.Is(err, fault.Denied):
 		return missing, nil

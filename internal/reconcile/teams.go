@@ -81,7 +81,7 @@ func (w *worker) teams(ctx context.Context) error {
 	}
 	b := newTeamBatch(w)
 	for pages := 1; ; pages++ {
-		p, err := w.Graph.Groups(ctx, w.conn.Tenant, link)
+		p, err := w.Graph.Groups(ctx, w.conn.Access(), link)
 		if err != nil {
 			if cerr := b.commit(ctx, nil); cerr != nil {
 				return cerr

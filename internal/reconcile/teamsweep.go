@@ -100,7 +100,7 @@ func (w *worker) compareTeams(ctx context.Context, b *teamBatch, page []director
 	if len(missing) == 0 {
 		return nil
 	}
-	found, err := w.Graph.Existing(ctx, w.conn.Tenant, directory.Teams, missing)
+	found, err := w.Graph.Existing(ctx, w.conn.Access(), directory.Teams, missing)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (w *worker) members(ctx context.Context) error {
 		if c.Enum == "" {
 			c.Enum, w.fence.Untidy = w.enumID("b"), true
 		}
-		p, err := w.Graph.Members(ctx, w.conn.Tenant, team, c.Next)
+		p, err := w.Graph.Members(ctx, w.conn.Access(), team, c.Next)
 		b := newTeamBatch(w)
 		switch {
 		case fault.Is(err, fault.NotFound): // gone meanwhile; the next round tells

@@ -13,48 +13,48 @@ import (
 type PeopleSource interface {
 	// People fetches one page of users changed since link, with the properties
 	// named; an empty link begins a full enumeration.
-	People(ctx context.Context, tenant, link string, properties []string) (directory.Page, error)
+	People(ctx context.Context, tenant connection.Access, link string, properties []string) (directory.Page, error)
 	// Existing returns those of at most 1,000 IDs of a kind that the tenant holds.
-	Existing(ctx context.Context, tenant string, kind directory.Kind, ids []string) ([]string, error)
+	Existing(ctx context.Context, tenant connection.Access, kind directory.Kind, ids []string) ([]string, error)
 	// Whole returns those of the users that the tenant holds, managers included.
-	Whole(ctx context.Context, tenant string, ids, properties []string) ([]directory.Item, error)
+	Whole(ctx context.Context, tenant connection.Access, ids, properties []string) ([]directory.Item, error)
 	// DeletedPeople tells those of the users who can be restored from those who
 	// are gone for good.
-	DeletedPeople(ctx context.Context, tenant string, ids []string) (map[string]bool, error)
+	DeletedPeople(ctx context.Context, tenant connection.Access, ids []string) (map[string]bool, error)
 }
 
 // ManagerSource is who reports to whom; an empty ID is nobody.
 type ManagerSource interface {
 	// Managers is of those of the users that the tenant holds.
-	Managers(ctx context.Context, tenant string, ids []string) (map[string]string, error)
+	Managers(ctx context.Context, tenant connection.Access, ids []string) (map[string]string, error)
 	// ManagerPage is one page of everybody's; an empty link begins.
-	ManagerPage(ctx context.Context, tenant, link string) (managers map[string]string, next string, err error)
+	ManagerPage(ctx context.Context, tenant connection.Access, link string) (managers map[string]string, next string, err error)
 }
 
 // GroupSource is the groups of a tenant and their direct members.
 type GroupSource interface {
 	// Groups fetches one page of groups changed since link.
-	Groups(ctx context.Context, tenant, link string) (directory.TeamPage, error)
-	Members(ctx context.Context, tenant, group, link string) (directory.IDPage, error)
+	Groups(ctx context.Context, tenant connection.Access, link string) (directory.TeamPage, error)
+	Members(ctx context.Context, tenant connection.Access, group, link string) (directory.IDPage, error)
 	// MemberOf returns the groups of those of the users that the tenant holds.
-	MemberOf(ctx context.Context, tenant string, people []string) (map[string][]string, error)
+	MemberOf(ctx context.Context, tenant connection.Access, people []string) (map[string][]string, error)
 }
 
 // ScopeSource is who belongs to a group at any depth.
 type ScopeSource interface {
-	Transitive(ctx context.Context, tenant, group, link string) (directory.IDPage, error)
+	Transitive(ctx context.Context, tenant connection.Access, group, link string) (directory.IDPage, error)
 	// InGroups tells of those of the users that the tenant holds whether they
 	// are in any of the groups.
-	InGroups(ctx context.Context, tenant string, people, groups []string) (map[string]bool, error)
+	InGroups(ctx context.Context, tenant connection.Access, people, groups []string) (map[string]bool, error)
 }
 
 // HoldingsSource is what a tenant has bought, and its mailboxes.
 type HoldingsSource interface {
-	Licenses(ctx context.Context, tenant string) ([]directory.License, error)
+	Licenses(ctx context.Context, tenant connection.Access) ([]directory.License, error)
 	// Mailboxes calls each with one page after the other of the newest report,
 	// and the report's date, until it wants no more.
-	Mailboxes(ctx context.Context, tenant string, each func(refreshed string, page []directory.Mailbox) (more bool, err error)) error
-	MailboxPurposes(ctx context.Context, tenant string, upns []string) (map[string]string, error)
+	Mailboxes(ctx context.Context, tenant connection.Access, each func(refreshed string, page []directory.Mailbox) (more bool, err error)) error
+	MailboxPurposes(ctx context.Context, tenant connection.Access, upns []string) (map[string]string, error)
 }
 
 // Graph is a tenant's directory at Microsoft. Calls count on the context's

@@ -379,6 +379,6 @@ func (w *world) active() (n int) {
 // relogin drops the tenant's token, so that the next call asks for one.
 func (w *world) relogin() {
 	w.Helper()
-	_, err := w.creds.Fresh(w.tenant.ID)
+	_, err := w.creds.Fresh(connection.Access{Tenant: w.tenant.ID})
 	w.ok(err)
 }
