@@ -17,14 +17,14 @@ BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrom
 BUILD = go build -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help test check dist sandbox demo crash faults fuzz deps browser tools ready clean
+.PHONY: help test check dist sandbox demo crash faults fuzz deps packages tools ready clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 test: tools ## everything that must be green before a commit, in CI too
 	@$(MAKE) --no-print-directory -j2 --output-sync deps ready
-	ROLLCALL_REQUIRE_NODE=1 ROLLCALL_REQUIRE_BROWSER=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
+	ROLLCALL_REQUIRE_NODE=1 ROLLCALL_REQUIRE_BROWSER=1 ROLLCALL_REQUIRE_TOOLS=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
 
 # What Go compiles while npm and apt download.
 ready: check
@@ -75,7 +75,7 @@ fuzz: ## run every fuzzer for FUZZTIME=30s
 		done; \
 	done
 
-deps: node_modules/.package-lock.json browser ## what is not Go: Azurite, the second Service Bus client, a browser
+deps: node_modules/.package-lock.json packages ## what is not Go: Azurite, the second Service Bus client, a browser
 
 # npm writes this file last, so that an install that broke off is repeated.
 # No package here needs its install script.
@@ -83,13 +83,16 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --ignore-scripts
 	@touch $@
 
-browser:
-	@for b in $(BROWSERS); do command -v $$b >/dev/null 2>&1 && exit 0; done; \
+# A browser for the pages' tests, curl and jq for the documented export's.
+packages:
+	@missing=; for t in curl jq; do command -v $$t >/dev/null 2>&1 || missing="$$missing $$t"; done; \
+	found=; for b in $(BROWSERS); do command -v $$b >/dev/null 2>&1 && found=1; done; test -n "$$found" || missing="$$missing chromium"; \
+	test -n "$$missing" || exit 0; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1; then \
-		install="apt-get install -y --no-install-recommends chromium"; export DEBIAN_FRONTEND=noninteractive; \
+		install="apt-get install -y --no-install-recommends$$missing"; export DEBIAN_FRONTEND=noninteractive; \
 		out=$$($$install 2>&1) || out=$$(apt-get update 2>&1 && $$install 2>&1) || { echo "$$out" >&2; exit 1; }; \
 	else \
-		echo "No browser was found. Install one, such as Debian's package chromium; one of these must be on the PATH: $(BROWSERS)" >&2; exit 1; \
+		echo "Install$$missing, as the Debian packages of these names. A browser must be on the PATH as one of: $(BROWSERS)" >&2; exit 1; \
 	fi
 
 tools:

@@ -45,7 +45,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	transport.ResponseHeaderTimeout = time.Minute
 	client := &http.Client{Transport: transport, Timeout: 2 * time.Minute}
 
-	creds, err := credential.New(credential.Options{Identity: c.identity, Authority: c.authority, App: c.app, Client: client})
+	creds, err := credential.New(credential.Options{Identity: c.identity, Authority: c.authority, App: c.apps.Widest(), Client: client})
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +91,9 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	flow := &consent.Flow{
 		Connections: store, Claims: store, Nonces: store, Queue: jobs, Runs: store, Links: links,
 		SignIn: signin.New(signin.Config{
-			Authority: c.authority, AppID: c.app, Callback: callback, Assertion: creds.Assertion, Transport: transport, Now: now,
+			Authority: c.authority, AppID: c.apps.Widest(), Callback: callback, Assertion: creds.Assertion, Transport: transport, Now: now,
 		}),
-		Authority: c.authority, AppID: c.app, Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
+		Authority: c.authority, AppID: c.apps.Widest(), Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
 	}
 	machine := api.New(api.Options{
 		Connections: store, Runs: store, Directory: store, Teams: store, Holdings: store, Groups: msgraph, Removals: store, Plans: store,

@@ -15,10 +15,18 @@ type config struct {
 	linkKeys  [][]byte
 	linkTTL   time.Duration
 
+	cloud     cloud
 	identity  string
-	app       string
+	apps      connection.Apps
 	authority string
 	graph     string
+
+	credential   string
+	certificates []string
+	vault        string
+	vaultDial    string
+	certificate  string
+	secret       string
 
 	tables      string
 	namespace   string
@@ -35,6 +43,7 @@ type config struct {
 	retention time.Duration
 	guard     connection.Guard
 	fullEvery time.Duration
+	archived  time.Duration
 
 	level slog.Level
 }
@@ -49,7 +58,10 @@ const queue = "sync-jobs"
 // load reads all settings, or says everything that is wrong with them.
 func load(getenv func(string) string) (config, []setting, error) {
 	r := &reader{get: getenv}
+	where := cloudNamed(r.choice("AZURE_CLOUD", "public", "Microsoft's cloud in which the customers' tenants are; it gives the defaults of AZURE_AUTHORITY_HOST and GRAPH_ENDPOINT.", names(clouds)...))
 	c := config{
+		cloud: where,
+
 		port:      r.port("FUNCTIONS_CUSTOMHANDLER_PORT", "The port to listen on, on 127.0.0.1. Set by the Functions host."),
 		publicURL: r.origin("PUBLIC_URL", "", "Where administrators reach the Functions app; links and the redirect URI begin with it.", false),
 		product:   r.text("PRODUCT_NAME", "Rollcall", 64, "The vendor's product, as administrators read it on the pages."),
@@ -57,9 +69,16 @@ func load(getenv func(string) string) (config, []setting, error) {
 		linkTTL:   r.duration("LINK_TTL", "168h", time.Hour, 720*time.Hour, "How long a link works."),
 
 		identity:  r.guid("AZURE_CLIENT_ID", "Client ID of the user-assigned managed identity."),
-		app:       r.guid("ENTRA_APP_ID", "Client ID of the multi-tenant app registration that customers consent to."),
-		authority: r.origin("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com", "Microsoft's sign-in service.", false),
-		graph:     r.origin("GRAPH_ENDPOINT", "https://graph.microsoft.com", "Microsoft Graph.", false),
+		apps:      r.apps("ENTRA_APP_ID", "ENTRA_APPS"),
+		authority: r.origin("AZURE_AUTHORITY_HOST", where.authority, "Microsoft's sign-in service.", false),
+		graph:     r.origin("GRAPH_ENDPOINT", where.graph, "Microsoft Graph.", false),
+
+		credential:   r.choice("ENTRA_CREDENTIAL", "federated", "By what the apps prove themselves: the managed identity, which they trust as a federated credential; a certificate; or a client secret in Key Vault.", "federated", "certificate", "secret"),
+		certificates: r.files("ENTRA_CERTIFICATE_FILES", "PEM or PFX files with certificate and private key, newest first, if the certificate is not in Key Vault."),
+		vault:        r.optionalOrigin("KEY_VAULT_URL", "Key Vault with the app's certificate or secret, and with customers' own apps."),
+		vaultDial:    r.hostPort("KEY_VAULT_CUSTOM_ENDPOINT", "Where to connect to the vault if not at its own name."),
+		certificate:  r.vaultName("ENTRA_CERTIFICATE_NAME", "The certificate's name in Key Vault."),
+		secret:       r.vaultName("ENTRA_SECRET_NAME", "The client secret's name in Key Vault."),
 
 		tables:      r.origin("TABLES_ENDPOINT", "", "Table endpoint of the storage account, such as https://account.table.core.windows.net.", true),
 		namespace:   r.hostname("ServiceBusConnection__fullyQualifiedNamespace", "Service Bus namespace, such as contoso.servicebus.windows.net. The Functions host reads it too."),
@@ -80,9 +99,16 @@ func load(getenv func(string) string) (config, []setting, error) {
 			MaxMemberships: r.number("GUARD_MAX_MEMBERSHIPS", 1000, 0, 100000000, "Most memberships that a run ends without a human; 0 for no such limit."),
 		},
 		fullEvery: r.duration("FULL_INTERVAL", "720h", 0, 8760*time.Hour, "How old the last full enumeration of a tenant may become before a run makes another; 0s leaves it to need."),
+		archived:  r.duration("ARCHIVED_MAX_AGE", "0s", 0, 87600*time.Hour, "How long people stay archived before they are purged, with what the changes say of them; 0s keeps them."),
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
 		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),
+	}
+	switch {
+	case c.credential == "certificate" && len(c.certificates) == 0 && (c.vault == "" || c.certificate == ""):
+		r.wrong("ENTRA_CREDENTIAL", "is certificate: set ENTRA_CERTIFICATE_FILES, or KEY_VAULT_URL and ENTRA_CERTIFICATE_NAME")
+	case c.credential == "secret" && (c.vault == "" || c.secret == ""):
+		r.wrong("ENTRA_CREDENTIAL", "is secret: set KEY_VAULT_URL and ENTRA_SECRET_NAME")
 	}
 	if c.spread > c.interval {
 		r.wrong("SYNC_SPREAD", "is %s, more than SYNC_INTERVAL: %s", short(c.spread), short(c.interval))

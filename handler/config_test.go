@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.port != 7071 || c.publicURL != "https://rollcall.example.com" || c.app != "aaaaaaaa-2222-2222-2222-222222222222" ||
+	if c.port != 7071 || c.publicURL != "https://rollcall.example.com" || c.apps["mailboxes"] != "aaaaaaaa-2222-2222-2222-222222222222" ||
 		c.interval != 12*time.Hour || c.cooldown != 30*time.Minute || c.authority != "https://login.microsoftonline.com" || len(c.linkKeys) != 1 {
 		t.Errorf("read %+v", c)
 	}
@@ -54,6 +55,13 @@ func TestLoadRefuses(t *testing.T) {
 		"RETRY_MAX_DELAY":                               "1s", // below the least delay
 		"GUARD_MAX_PERCENT":                             "101",
 		"LOG_LEVEL":                                     "loud",
+		"AZURE_CLOUD":                                   "moon",
+		"ENTRA_APPS":                                    "base=AAAAAAAA-2222-2222-2222-222222222222", // the widest profile's
+		"ENTRA_CREDENTIAL":                              "certificate",                               // and none is named
+		"ENTRA_CERTIFICATE_FILES":                       "a.pem,b.pem,c.pem",
+		"KEY_VAULT_URL":                                 "http://vault.example.com",
+		"ENTRA_SECRET_NAME":                             "no/name",
+		"ARCHIVED_MAX_AGE":                              "-1h",
 	} {
 		env := good()
 		env[name] = v
@@ -189,5 +197,45 @@ func TestTimeLimitsNest(t *testing.T) {
 	}
 	if h.Extensions.HTTP.RoutePrefix == nil || *h.Extensions.HTTP.RoutePrefix != "" || !h.CustomHandler.EnableProxyingHTTPRequest || h.CustomHandler.Description.DefaultExecutablePath != "handler" {
 		t.Errorf("host.json: %+v", h)
+	}
+}
+
+// A cloud brings its own addresses, and whoever names one keeps it.
+func TestClouds(t *testing.T) {
+	for name, want := range map[string][3]string{
+		"public":   {"https://login.microsoftonline.com", "https://graph.microsoft.com", "api://AzureADTokenExchange"},
+		"usgov":    {"https://login.microsoftonline.us", "https://graph.microsoft.us", "api://AzureADTokenExchangeUSGov"},
+		"usgovdod": {"https://login.microsoftonline.us", "https://dod-graph.microsoft.us", "api://AzureADTokenExchangeUSGov"},
+		"china":    {"https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", "api://AzureADTokenExchangeChina"},
+	} {
+		env := good()
+		env["AZURE_CLOUD"] = name
+		c, _, err := load(func(k string) string { return env[k] })
+		if got := [3]string{c.authority, c.graph, c.cloud.audience}; err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+		env["GRAPH_ENDPOINT"] = "https://graph.example.com"
+		if c, _, err := load(func(k string) string { return env[k] }); err != nil || c.graph != "https://graph.example.com" {
+			t.Errorf("%s: graph %q, %v", name, c.graph, err)
+		}
+	}
+}
+
+// Smaller profiles are named beside the widest.
+func TestApps(t *testing.T) {
+	env := good()
+	env["ENTRA_APPS"] = " base=BBBBBBBB-2222-2222-2222-222222222222, teams=cccccccc-2222-2222-2222-222222222222 "
+	c, _, err := load(func(k string) string { return env[k] })
+	want := map[string]string{
+		"mailboxes": "aaaaaaaa-2222-2222-2222-222222222222", "base": "bbbbbbbb-2222-2222-2222-222222222222", "teams": "cccccccc-2222-2222-2222-222222222222",
+	}
+	if err != nil || !maps.Equal(c.apps, want) {
+		t.Errorf("%v, %v", c.apps, err)
+	}
+	for _, bad := range []string{"mailboxes=cccccccc-2222-2222-2222-222222222222", "base", "base=1", "base=bbbbbbbb-2222-2222-2222-222222222222,base=cccccccc-2222-2222-2222-222222222222"} {
+		env["ENTRA_APPS"] = bad
+		if _, _, err := load(func(k string) string { return env[k] }); err == nil || !strings.Contains(err.Error(), "ENTRA_APPS") {
+			t.Errorf("%s: %v", bad, err)
+		}
 	}
 }

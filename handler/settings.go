@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"rollcall/internal/connection"
 )
 
 // setting is one environment variable, as the README's table shows it.
@@ -150,6 +154,92 @@ func (r *reader) number(name string, def, low, high int, meaning string) int {
 		r.wrong(name, "is %q: want %d to %d", v, low, high)
 	}
 	return n
+}
+
+// choice is one of a few words.
+func (r *reader) choice(name, def, meaning string, words ...string) string {
+	list := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	v := r.value(setting{name: name, def: def, bounds: list, meaning: meaning})
+	if !slices.Contains(words, v) {
+		r.wrong(name, "is %q: want %s", v, list)
+	}
+	return v
+}
+
+// names are the names of the clouds.
+func names(cs []cloud) (all []string) {
+	for _, c := range cs {
+		all = append(all, c.name)
+	}
+	return all
+}
+
+// optionalOrigin is an origin, or empty.
+func (r *reader) optionalOrigin(name, meaning string) string {
+	if strings.TrimSpace(r.get(name)) == "" {
+		return r.value(setting{name: name, bounds: "an https URL", meaning: meaning})
+	}
+	return r.origin(name, "", meaning, false)
+}
+
+// apps reads the vendor's app registrations: one for the widest profile, which
+// is required, and others for smaller ones.
+func (r *reader) apps(widest, others string) connection.Apps {
+	last := connection.Profiles[len(connection.Profiles)-1].Name
+	apps := connection.Apps{last: r.guid(widest, "Client ID of the multi-tenant app registration that customers consent to, with the permissions of the profile "+last+": all that Rollcall may use.")}
+	var smaller []string
+	for _, p := range connection.Profiles[:len(connection.Profiles)-1] {
+		smaller = append(smaller, p.Name)
+	}
+	v := r.value(setting{
+		name: others, bounds: "profile=GUID, with a comma between; profiles: " + strings.Join(smaller, ", "),
+		meaning: "Client IDs of app registrations with fewer permissions. A customer consents to the smallest that covers what is synced.",
+	})
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		name, id, _ := strings.Cut(part, "=")
+		name, id = strings.TrimSpace(name), strings.ToLower(strings.TrimSpace(id))
+		switch {
+		case !slices.Contains(smaller, name):
+			r.wrong(others, "names the profile %q: want %s", name, strings.Join(smaller, " or "))
+		case !guid.MatchString(id):
+			r.wrong(others, "gives %q for %s: want a GUID", id, name)
+		case apps[name] != "":
+			r.wrong(others, "names %s twice", name)
+		case slices.Contains(slices.Collect(maps.Values(apps)), id):
+			r.wrong(others, "gives %s an app that another profile has", name)
+		}
+		apps[name] = id
+	}
+	return apps
+}
+
+// files are at most two paths.
+func (r *reader) files(name, meaning string) (paths []string) {
+	v := r.value(setting{name: name, bounds: "1 or 2 paths, with a comma between", meaning: meaning})
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			paths = append(paths, part)
+		}
+	}
+	if len(paths) > 2 {
+		r.wrong(name, "holds %d paths: want 1 or 2", len(paths))
+	}
+	return paths
+}
+
+// vaultObject is what Key Vault takes for a name. Source: Azure Key Vault
+// documentation, "About keys, secrets, and certificates".
+var vaultObject = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+
+func (r *reader) vaultName(name, meaning string) string {
+	v := r.value(setting{name: name, bounds: "1 to 127 letters, digits and hyphens", meaning: meaning})
+	if v != "" && !vaultObject.MatchString(v) {
+		r.wrong(name, "is %q: want 1 to 127 letters, digits and hyphens", v)
+	}
+	return v
 }
 
 const minKey = 32 // bytes; as long as the HMAC's own output

@@ -118,7 +118,8 @@ func Error(r *http.Request, now time.Time, status int, code, message string) Rep
 }
 
 // Send writes the reply, zipped if the client takes that, and cut off if a
-// fault says so. Only good answers are cut: the others are faults already.
+// fault says so. Good answers and "not found" are cut: the others are faults
+// already.
 func (g *Gate) Send(w http.ResponseWriter, r *http.Request, tenant, path string, rep Reply) {
 	h := w.Header()
 	for k, v := range rep.Header {
@@ -141,7 +142,7 @@ func (g *Gate) Send(w http.ResponseWriter, r *http.Request, tenant, path string,
 	var f fault.Fault
 	cut := false
 	bare := rep.Status == http.StatusFound && path == fault.MailboxReport
-	if rep.Status < 300 && len(body) > 1 || bare {
+	if (rep.Status < 300 || rep.Status == http.StatusNotFound) && len(body) > 1 || bare {
 		f, cut = g.Faults.Take(tenant, path, fault.Cut, fault.CutChunked)
 	}
 	if !cut {
