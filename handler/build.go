@@ -19,9 +19,11 @@ import (
 	"rollcall/functions/syncworker"
 	"rollcall/internal/api"
 	"rollcall/internal/bus"
+	"rollcall/internal/connection"
 	"rollcall/internal/consent"
 	"rollcall/internal/credential"
 	"rollcall/internal/funchost"
+	"rollcall/internal/govern"
 	"rollcall/internal/graph"
 	"rollcall/internal/job"
 	"rollcall/internal/obs"
@@ -45,7 +47,12 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	transport.ResponseHeaderTimeout = time.Minute
 	client := &http.Client{Transport: transport, Timeout: 2 * time.Minute}
 
-	creds, err := credential.New(credential.Options{Identity: c.identity, Authority: c.authority, App: c.apps.Widest(), Client: client})
+	creds, err := credential.New(credential.Options{
+		Identity: c.identity, Authority: c.authority, Audience: c.cloud.audience, Apps: c.apps,
+		Kind: credential.Kind(c.credential), CertificateFiles: c.certificates,
+		Vault:  credential.VaultOptions{URL: c.vault, Endpoint: c.vaultDial, Certificate: c.certificate, Secret: c.secret},
+		Client: client, Now: now, Log: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -75,36 +82,49 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		return nil, err
 	}
 
-	callback := c.publicURL + "/consent/callback"
+	callback, graphScope := c.publicURL+"/consent/callback", c.graph+"/.default"
 	scheduler := &schedule.Scheduler{
 		Connections: store, Plans: store, Runs: store, Queue: jobs, Now: now, Log: log,
 		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
 	}
 	engine := &reconcile.Engine{
-		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Now: now, Log: log,
+		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Audit: store, Now: now, Log: log,
 		Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
-		Guard: c.guard, FullEvery: c.fullEvery,
+		Guard: c.guard, FullEvery: c.fullEvery, ArchivedMaxAge: c.archived,
 	}
 	verifier := &consent.Verifier{
-		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Base: c.verify, Now: now, Log: log,
+		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Audit: store, Base: c.verify, Now: now, Log: log,
+		Roles: func(ctx context.Context, a connection.Access) ([]string, error) {
+			cred, err := creds.Tenant(a) // the one that the probe made afresh
+			if err != nil {
+				return nil, err
+			}
+			t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}})
+			return consent.TokenRoles(t.Token), err
+		},
+	}
+	governor := &govern.Governor{
+		Connections: store, Fences: store, Claims: store, Data: store, Queue: jobs, Audit: store, Now: now, Log: log, Budget: c.budget,
 	}
 	flow := &consent.Flow{
-		Connections: store, Claims: store, Nonces: store, Queue: jobs, Runs: store, Links: links,
+		Connections: store, Claims: store, Nonces: store, Queue: jobs, Runs: store, Links: links, Audit: store,
 		SignIn: signin.New(signin.Config{
-			Authority: c.authority, AppID: c.apps.Widest(), Callback: callback, Assertion: creds.Assertion, Transport: transport, Now: now,
+			Authority: c.authority, Callback: callback, Prove: creds.Prove, Refused: creds.Refused, Transport: transport, Now: now,
 		}),
-		Authority: c.authority, AppID: c.apps.Widest(), Scope: c.graph + "/.default", Callback: callback, Now: now, Log: log,
+		Registered: c.apps, Own: creds, Authority: c.authority, Scope: graphScope, Callback: callback, Now: now, Log: log,
 	}
 	machine := api.New(api.Options{
 		Connections: store, Runs: store, Directory: store, Teams: store, Holdings: store, Groups: msgraph, Removals: store, Plans: store,
-		Syncer: scheduler, Decider: scheduler, Linker: links,
+		Syncer: scheduler, Decider: scheduler, Linker: links, Governor: governor, Audit: store, Apps: creds, Registered: c.apps,
+		Service: api.Service{Cloud: c.cloud.name, Credential: c.credential, Vault: c.vault, Credentials: creds, Waves: store},
 		LinkTTL: c.linkTTL, Now: now, Log: log,
 	})
 	janitor := &schedule.Janitor{
-		Store: store, Previews: store, Repairers: []schedule.Repairer{engine, scheduler, verifier}, Now: now, Log: log, Retention: c.retention,
+		Store: store, Previews: store, Repairers: []schedule.Repairer{governor, engine, scheduler, verifier},
+		Waves: store, Audit: store, Credentials: creds, Now: now, Log: log, Retention: c.retention,
 	}
 	worker := syncworker.Function{
-		Workers: map[job.Kind]syncworker.Worker{job.Sync: engine.Sync, job.Verify: verifier.Verify},
+		Workers: map[job.Kind]syncworker.Worker{job.Sync: engine.Sync, job.Verify: verifier.Verify, job.Offboard: governor.Purge},
 		Queue:   jobs, Now: now, Log: log, MinDelay: c.minDelay, MaxDelay: c.maxDelay,
 	}
 

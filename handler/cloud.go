@@ -12,15 +12,13 @@ type cloud struct {
 	// audience is what a managed identity's token must be made for to prove an
 	// app.
 	audience string
-	// portal is where a customer's administrator governs apps.
-	portal string
 }
 
 var clouds = []cloud{
-	{"public", "https://login.microsoftonline.com", "https://graph.microsoft.com", "api://AzureADTokenExchange", "https://entra.microsoft.com"},
-	{"usgov", "https://login.microsoftonline.us", "https://graph.microsoft.us", "api://AzureADTokenExchangeUSGov", "https://entra.microsoft.us"},
-	{"usgovdod", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us", "api://AzureADTokenExchangeUSGov", "https://entra.microsoft.us"},
-	{"china", "https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", "api://AzureADTokenExchangeChina", "https://entra.microsoftonline.cn"},
+	{"public", "https://login.microsoftonline.com", "https://graph.microsoft.com", "api://AzureADTokenExchange"},
+	{"usgov", "https://login.microsoftonline.us", "https://graph.microsoft.us", "api://AzureADTokenExchangeUSGov"},
+	{"usgovdod", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us", "api://AzureADTokenExchangeUSGov"},
+	{"china", "https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", "api://AzureADTokenExchangeChina"},
 }
 
 // cloudNamed is the public cloud if there is none of that name.

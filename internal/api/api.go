@@ -132,6 +132,12 @@ type Options struct {
 	Plans       Plans
 	Decider     Decider
 	Linker      Linker
+	Governor    Governor
+	Audit       Audit
+	Apps        Apps
+	// Registered are the vendor's app registrations.
+	Registered connection.Apps
+	Service    Service
 	// LinkTTL is how long a new secure link works.
 	LinkTTL time.Duration
 	Now     func() time.Time
@@ -186,6 +192,10 @@ func New(o Options) *API {
 	a.huma.UseMiddleware(a.strict)
 	a.connectionRoutes()
 	a.governRoutes()
+	a.lifecycleRoutes()
+	a.ownAppRoutes()
+	a.auditRoutes()
+	a.serviceRoutes()
 	a.guardRoutes()
 	a.runRoutes()
 	a.askRoutes()

@@ -32,7 +32,7 @@ type ErasureRequest struct {
 }
 
 func (a *API) askRoutes() {
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "preview-connection", Method: http.MethodPost, Path: "/v1/connections/{id}/preview",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Preview a sync",
 		Description: "Asks for a run that does all that a sync does, but writes beside what is stored: records, changes and the place in Microsoft's lists stay as they are. " +
@@ -40,26 +40,26 @@ func (a *API) askRoutes() {
 			"It waits for the end of a sync that is under way. Asking again within two minutes is refused with Retry-After, and Location names the preview that was asked for. " +
 			"Settings cannot be tried without saving them: change them first, then preview the sync that they lead to.",
 		Responses: refusedWithRun(a), Errors: []int{404, 409},
-	}, func(ctx context.Context, in *syncRequest) (*accepted, error) {
+	}, audited[governRequest]("preview", nil), func(ctx context.Context, in *governRequest) (*accepted, error) {
 		return a.ask(in.ID, job.Preview, "", func() (string, error) { return a.Syncer.Preview(ctx, in.ID, in.Actor) })
 	})
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "sync-person", Method: http.MethodPost, Path: "/v1/connections/{id}/people/{person}/sync",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Sync one person now",
 		Description: "Asks for a run that brings one person up to date as a full sync would: found or not, in scope or not, properties, manager, teams. Its steps say what was done, and why. " +
 			"The person need not be stored yet; one who was erased, and whom Microsoft still lists, is stored again. It waits for the end of a sync that is under way. Asking for the same person again within ten seconds is refused with Retry-After, and so is a 31st such run of the connection within ten minutes.",
 		Responses: refusedWithRun(a), Errors: []int{404, 409},
-	}, func(ctx context.Context, in *personSyncRequest) (*accepted, error) {
+	}, audited("person.sync", func(in *personSyncRequest) map[string]string { return named(&in.PersonTarget) }), func(ctx context.Context, in *personSyncRequest) (*accepted, error) {
 		return a.ask(in.ID, job.Person, in.Person, func() (string, error) { return a.Syncer.Person(ctx, in.ID, in.Person, in.Actor) })
 	})
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "erase-person", Method: http.MethodPost, Path: "/v1/connections/{id}/people/{person}/erase",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Erase one person",
 		Description: "Asks for a run that deletes the person's record for good, takes what the feed told of the person out of it, and leaves a numbered person.erased behind. " +
 			"The person is not stored again by later syncs, even if Microsoft still lists them, until somebody asks for a sync of that person. What was deleted cannot be brought back. The connection need not work any more; it suffices that it has ever had a tenant. " +
 			"Repeated within ten minutes, the answer is the same run, unless that has ended or a sync of the person was asked for since. An eleventh such run of the connection within ten minutes is refused with Retry-After.",
 		Errors: []int{404, 409},
-	}, func(ctx context.Context, in *eraseRequest) (*accepted, error) {
+	}, audited("person.erase", func(in *eraseRequest) map[string]string { return named(&in.PersonTarget) }), func(ctx context.Context, in *eraseRequest) (*accepted, error) {
 		if in.Body.Confirm != in.Person {
 			return nil, problem(codeValidation, "The body names another person than the path.").
 				at("body.confirm", "expected the ID of the person in the path")
@@ -68,20 +68,22 @@ func (a *API) askRoutes() {
 	})
 }
 
+// named is the person of a request, for the audit log; nothing if the path
+// names somebody by what is no ID, and may be a name.
+func named(p *PersonTarget) map[string]string {
+	if _, ok := directory.Key(p.Person); !ok {
+		return nil
+	}
+	return map[string]string{"person": p.Person}
+}
+
 // ask starts a run of the trigger, about a person if it targets one, and
 // answers where to follow it.
 func (a *API) ask(id string, trigger job.Trigger, person string, start func() (string, error)) (*accepted, error) {
-	missing := problem(codeNotFound, "There is no connection with this ID.").at("path.id", "expected the ID of a connection")
-	if !validID(id) {
-		return nil, missing
-	}
 	if _, ok := directory.Key(person); trigger.Targets() && !ok {
 		return nil, missingPerson()
 	}
 	run, err := start()
-	if fault.Is(err, fault.NotFound) {
-		return nil, missing
-	}
 	location := "/v1/connections/" + id + "/runs/" + run
 	if fault.Is(err, fault.Throttled) && run != "" {
 		return nil, &tooSoon{err, location}

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,22 +18,33 @@ import (
 type Connection struct {
 	ID          string `json:"id" doc:"26 characters, lower-case." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
 	Company     string `json:"company" doc:"The vendor's own key for the company." example:"customer-4711"`
-	Name        string `json:"name" doc:"The company's name as its administrator reads it." example:"Contoso Ltd"`
-	Status      string `json:"status" enum:"invited,consenting,connected,ok,held,degraded,failed" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. ok: the last run succeeded. held: the last run wrote everything but removals, which wait for a decision. degraded: the last run succeeded but for a part that Microsoft or the customer denies, see problem; syncs go on, and the administrator may consent again by a new link. failed: the last run ended without success, see problem." example:"invited"`
+	Name        string `json:"name" doc:"The company's name as its administrator reads it; empty once purged." example:"Contoso Ltd"`
+	Status      string `json:"status" enum:"invited,consenting,connected,syncing,throttled,ok,held,degraded,failed,disconnected,paused,offboarded" doc:"invited: nobody has finished consenting. consenting: consent was given and is being verified. connected: verified, the first run has not finished. syncing: a run is under way. throttled: a run is under way and waits, because Microsoft asked for it. ok: the last run succeeded. held: the last run wrote everything but removals, which wait for a decision. degraded: the last run succeeded but for a part that Microsoft or the customer denies, see problem; syncs go on, and the administrator may consent again by a new link. failed: the last run ended without success, see problem. disconnected: the customer has withdrawn the app; it is tried once a day and heals by itself when the administrator consents again. paused: somebody at the vendor has stopped the syncs. offboarded: the end; what is stored was kept or purged, see offboarding." example:"invited"`
 	Tenant      string `json:"tenant,omitempty" format:"uuid" doc:"The proven tenant; absent before consent." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 	NamedTenant string `json:"namedTenant,omitempty" format:"uuid" doc:"The only tenant that may be connected; absent if the vendor named none." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
+
+	Profile       string `json:"profile,omitempty" doc:"The permission profile that the tenant consented to: base, teams or mailboxes. Absent before consent, with an app of the connection's own, and where the consent is older than the profiles." example:"teams"`
+	App           string `json:"app,omitempty" format:"uuid" doc:"The client ID of the app registration that the tenant consented to; absent before consent, and where the consent is older than the profiles." example:"0a6b1c5e-9d27-4f38-8b41-c2d3e4f5a6b7"`
+	OwnApp        bool   `json:"ownApp" doc:"Whether the connection uses an app registration of its own, in place of the service's." example:"false"`
+	ConsentNeeded bool   `json:"consentNeeded" doc:"Whether the company's administrator has to consent again for the settings to be met in full; POST /v1/connections/{id}/link gives a link for it." example:"false"`
 
 	Link        string     `json:"link,omitempty" format:"uri" doc:"The secure link for the company's administrator. It is in the answers that made it and in no other." example:"https://rollcall.example.com/connect/k7vq2x5n3jd4mzs6ab2chtwyeu.1.kFq3"`
 	LinkExpires *time.Time `json:"linkExpires,omitempty" doc:"When the current link stops working; absent if it was revoked." example:"2026-12-05T09:30:00Z"`
 	Approval    *Approval  `json:"approval,omitempty" doc:"Whom the vendor has vouched for; absent if nobody."`
 	Settings    Settings   `json:"settings" doc:"What is synced, and of whom."`
+	Schedule    *Schedule  `json:"schedule,omitempty" doc:"When it is synced; absent while the service's own interval holds."`
 	Guard       *Guard     `json:"guard,omitempty" doc:"The connection's own limits of removals; absent while the service's hold."`
 	Override    *Override  `json:"guardOverride,omitempty" doc:"Leave for the next run that has removals to judge to pass the guard; absent if there is none."`
 
 	Problem     *Trouble   `json:"problem,omitempty" doc:"What went wrong last; absent if nothing."`
-	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next scheduled run is due; absent until connected." example:"2026-11-21T18:00:00Z"`
+	Health      *Health    `json:"health,omitempty" doc:"What failures so far say of the connection; absent if there are none."`
+	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next run starts by itself; absent until connected, and while the schedule is off." example:"2026-11-21T18:00:00Z"`
 	LastRun     string     `json:"lastRun,omitempty" doc:"The run that ended last." example:"04f8f6b1c2d-9f2c4e71ab03"`
 	LastSuccess *time.Time `json:"lastSuccess,omitempty" doc:"When a run last succeeded." example:"2026-11-21T06:00:41Z"`
+
+	Paused      *Paused      `json:"paused,omitempty" doc:"Who stopped the syncs; only while paused."`
+	Offboarding *Offboarding `json:"offboarding,omitempty" doc:"How the connection ended; only once that was asked for."`
+	Revoke      *Revoke      `json:"revoke,omitempty" doc:"What the customer's administrator removes after the end, and where; absent if no tenant was connected, or if it went to another connection."`
 
 	CreatedAt time.Time `json:"createdAt" example:"2026-11-21T09:30:00Z"`
 	CreatedBy string    `json:"createdBy,omitempty" doc:"Who created it, as the vendor asserted." example:"ada@vendor.example"`
@@ -54,30 +67,6 @@ type Approval struct {
 	At     time.Time `json:"at" example:"2026-11-21T09:35:00Z"`
 }
 
-// shape turns a connection into its answer, without the link.
-func shapeConnection(c *connection.Connection) Connection {
-	v := Connection{
-		ID: c.ID, Company: c.Company, Name: c.Name, Status: string(c.Status),
-		Tenant: c.Tenant, NamedTenant: c.NamedTenant, Settings: shapeSettings(c.Chosen()),
-		LinkExpires: when(c.LinkExpires), NextDue: when(c.NextDue),
-		LastRun: c.LastRun, LastSuccess: when(c.LastSuccess),
-		CreatedAt: c.CreatedAt.UTC(), CreatedBy: c.CreatedBy,
-	}
-	if p := c.Problem; p != nil {
-		v.Problem = &Trouble{Code: p.Code, Message: p.Message, Remedy: p.Remedy, At: when(p.At)}
-	}
-	if g := c.Guard; g != nil {
-		v.Guard = &Guard{MaxCount: g.MaxCount, MaxPercent: g.MaxPercent, MaxTeams: g.MaxTeams, MaxMemberships: g.MaxMemberships}
-	}
-	if o := c.Override; o != nil {
-		v.Override = &Override{By: o.By, At: o.At.UTC()}
-	}
-	if p := c.Approved; p != nil {
-		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}
-	}
-	return v
-}
-
 // when is t for an answer: nil if zero, in UTC otherwise.
 func when(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -92,15 +81,28 @@ type Caller struct {
 	Actor string `header:"X-Rollcall-Actor" maxLength:"256" pattern:"^[\\p{L}\\p{M}\\p{N}\\p{P}\\p{S} ]*$" patternDescription:"printable text" doc:"The person for whom the vendor asks, at most 256 printable characters. A key names nobody, so this is recorded as asserted." example:"ada@vendor.example"`
 }
 
+func (c *Caller) caller() string { return c.Actor }
+
 // Target is the connection that a path names.
 type Target struct {
 	ID string `path:"id" doc:"The connection's ID." example:"k7vq2x5n3jd4mzs6ab2chtwyeu"`
 }
 
+func (t *Target) target() string { return t.ID }
+
 type createRequest struct {
 	Caller
 	Body ConnectionRequest
+	id   string // the new connection's
 }
+
+// Resolve draws the ID, under which the invitation is noted before it is made.
+func (r *createRequest) Resolve(huma.Context) []error {
+	r.id = connection.NewID()
+	return nil
+}
+
+func (r *createRequest) target() string { return r.id }
 
 // ConnectionRequest invites a company.
 type ConnectionRequest struct {
@@ -109,6 +111,7 @@ type ConnectionRequest struct {
 	Tenant  string `json:"tenant,omitempty" pattern:"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$" patternDescription:"a GUID" doc:"The company's tenant, if the vendor knows it. No other can then be connected." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
 
 	Settings settingsChange `json:"settings,omitempty" doc:"What is synced, and of whom. What is not named is as recommended." example:"{\"mailboxes\":true,\"guests\":false}"`
+	Schedule scheduleChange `json:"schedule,omitempty" doc:"When it is synced. Absent or null, it is synced at the service's own interval." example:"{\"every\":\"daily\",\"at\":\"06:30\",\"zone\":\"Europe/Amsterdam\"}"`
 }
 
 // Resolve checks what a schema cannot say.
@@ -118,7 +121,7 @@ func (b *ConnectionRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs [
 			errs = append(errs, &huma.ErrorDetail{Location: at.With(f.name), Message: msg})
 		}
 	}
-	return append(errs, b.Settings.nulls(at)...)
+	return slices.Concat(errs, b.Settings.nulls(at), b.Schedule.nulls(at))
 }
 
 type created struct {
@@ -135,14 +138,21 @@ type ConnectionPage struct {
 }
 
 func (a *API) connectionRoutes() {
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "create-connection", Method: http.MethodPost, Path: "/v1/connections",
 		DefaultStatus: http.StatusCreated, Tags: []string{tagConnections},
 		Summary: "Invite a company",
 		Description: "Creates a connection and answers the secure link for the company's administrator. Every call creates one: " +
 			"inviting the same company twice gives two connections with links of their own, of which only one can connect a given tenant. " +
-			"So a repeated call is harmless, and an invitation that nobody follows just expires." + settingsInWords,
-	}, a.create)
+			"So a repeated call is harmless, and an invitation that nobody follows just expires." + settingsInWords + scheduleInWords,
+	}, audited("connection.create", func(in *createRequest) map[string]string {
+		d := in.Body.Settings.detail()
+		maps.Copy(d, in.Body.Schedule.detail())
+		if in.Body.Tenant != "" {
+			d["tenant"] = strings.ToLower(in.Body.Tenant)
+		}
+		return d
+	}), a.create)
 	register(a, huma.Operation{
 		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections",
 		Tags: []string{tagConnections}, Summary: "List connections", Description: "All connections in ID order." + pagesInWords,
@@ -155,18 +165,27 @@ func (a *API) connectionRoutes() {
 		Errors:      []int{404},
 	}, func(ctx context.Context, in *Target) (*one[Connection], error) {
 		c, err := a.connection(ctx, in.ID)
-		return &one[Connection]{shapeConnection(&c)}, err
+		if err != nil {
+			return nil, err
+		}
+		return a.show(ctx, &c)
 	})
 }
 
 func (a *API) create(ctx context.Context, in *createRequest) (*created, error) {
 	now := a.Now().UTC().Truncate(time.Second)
 	c := connection.Connection{
-		ID: connection.NewID(), Company: in.Body.Company, Name: in.Body.Name,
+		ID: in.id, Company: in.Body.Company, Name: in.Body.Name,
 		NamedTenant: strings.ToLower(in.Body.Tenant), Status: connection.Invited,
 		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: in.Actor,
 	}
 	if err := in.Body.Settings.apply(&c); err != nil {
+		return nil, err
+	}
+	if err := a.coverable(&c); err != nil {
+		return nil, err
+	}
+	if err := in.Body.Schedule.apply(&c, now); err != nil {
 		return nil, err
 	}
 	err := a.Connections.CreateConnection(ctx, c)
@@ -178,7 +197,7 @@ func (a *API) create(ctx context.Context, in *createRequest) (*created, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := shapeConnection(&c)
+	v := a.shapeConnection(&c, c.Status)
 	v.Link = a.Linker.URL(c)
 	return &created{Location: "/v1/connections/" + c.ID, Body: v}, nil
 }
@@ -192,7 +211,18 @@ func (a *API) connections(ctx context.Context, in *connectionsRequest) (*huma.St
 	}
 	return stream(ctx, a, list[Connection]{
 		operation: "list-connections", field: "connections", limit: in.Limit,
-		feed: follow(&after, a.Connections.Connections, shapeConnection),
+		feed: func(ctx context.Context, n int) ([]Connection, bool, error) {
+			stored, next, err := a.Connections.Connections(ctx, after, n)
+			if err != nil {
+				return nil, false, err
+			}
+			page, err := a.showAll(ctx, stored)
+			if err != nil {
+				return nil, false, err
+			}
+			after = next
+			return page, next != "", nil
+		},
 		tail: func(bool) any { return Page{continuation(listConnections, "", after)} },
 	})
 }

@@ -30,6 +30,7 @@ const (
 	listMembers     = "members"
 	listPositions   = "positions"
 	listMailboxes   = "mailboxes"
+	listAudit       = "audit"
 )
 
 // continuation returns the token for the cursor after, "" for none.

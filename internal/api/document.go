@@ -18,6 +18,7 @@ const (
 	tagConnections = "Connections"
 	tagRuns        = "Runs"
 	tagDirectory   = "Directory"
+	tagService     = "Service"
 )
 
 // pagesInWords ends the description of every list that continues.
@@ -41,6 +42,7 @@ func describe() *huma.OpenAPI {
 			{Name: tagConnections, Description: "The links between companies and tenants."},
 			{Name: tagRuns, Description: "Syncs, asked for and done."},
 			{Name: tagDirectory, Description: "What is stored, and how it changed."},
+			{Name: tagService, Description: "How the service itself stands."},
 		},
 		Components: &huma.Components{
 			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
@@ -121,6 +123,11 @@ var samples = map[string]string{
 	codeConnected:    "The connection has its tenant, and its links are dead.",
 	codeConflict:     "Somebody else changed the same thing at the same time.",
 	codeDecided:      "No plan of removals of this run with this hash waits for a decision.",
+	codePaused:       "The connection is paused.",
+	codeOffboarded:   "The connection has ended.",
+	codeTransfer:     "The tenant cannot be transferred between these connections.",
+	codePurging:      "The connection's data is purged, or has been, and cannot be kept any more.",
+	codeVerifying:    "The tenant's consent is being verified.",
 	codeGone:         "Change 17 is no longer kept.",
 	codeTooLarge:     "The body is larger than 65536 bytes.",
 	codeMediaType:    "The body is not announced as plain application/json in UTF-8.",

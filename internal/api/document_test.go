@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -79,41 +80,62 @@ func openapi(t *testing.T) (d document) {
 	return d
 }
 
+// invited is a connection whose administrator may consent.
+const invited = "bbbq2x5n3jd4mzs6ab2chtwyeu"
+
+// furnished is a bench on which every operation succeeds, with the bodies to
+// send, by operation, and what makes a path of its pattern.
+func furnished() (b *bench, bodies map[string]string, path func(pattern, operation string) string) {
+	b = newBench()
+	b.manual = func(string, string) (string, error) { return "r", nil }
+	b.decide = func(string, string, string, bool) (string, error) { return "d", nil }
+	b.ask = func(job.Trigger, string, string, string) (string, error) { return "r", nil }
+	b.search = func(string, string) ([]directory.Team, error) { return nil, nil }
+	b.govern = func(_, id, _ string) (connection.Connection, error) { return b.connections[id], nil }
+	b.ownApp = func(string) (string, error) { return appOwn, nil }
+	b.expiring = func(time.Duration, map[string]string) ([]connection.Expiry, error) { return nil, nil }
+	b.connections[invited], b.connections[contoso] = b.connections[contoso], b.connections[fabrica]
+	for id := range b.connections {
+		b.set(id, func(c *connection.Connection) { c.ID = id })
+	}
+	b.crowd(contoso, 1)
+	b.hold(contoso, 0)
+	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
+	bodies = map[string]string{
+		"create-connection":   `{"company":"c","name":"n"}`,
+		"approve-person":      `{"tenant":"` + tenant + `","object":"` + object + `"}`,
+		"change-link":         `{"action":"resend"}`,
+		"change-connection":   `{"guardOverride":true}`,
+		"erase-person":        `{"confirm":"` + personID(0) + `"}`,
+		"approve-removals":    `{"hash":"` + planHash + `"}`,
+		"reject-removals":     `{"hash":"` + planHash + `"}`,
+		"transfer-connection": `{"to":"` + fabrica + `"}`,
+	}
+	return b, bodies, func(pattern, operation string) string {
+		target := strings.NewReplacer("{id}", contoso, "{run}", "r", "{person}", personID(0), "{team}", team1, "{position}", position).Replace(pattern)
+		switch operation {
+		case "search-groups":
+			target += "?search=compilers"
+		case "approve-person", "change-link": // these need somebody who can still consent
+			target = strings.Replace(target, contoso, invited, 1)
+		}
+		return target
+	}
+}
+
 // Every operation says what it does and how it fails, and is answered.
 func TestOpenAPIComplete(t *testing.T) {
 	d := openapi(t)
 	if d.OpenAPI != "3.1.0" || len(d.Security) != 1 {
 		t.Errorf("version %q, security %v", d.OpenAPI, d.Security)
 	}
-	b := newBench()
-	b.manual = func(string, string) (string, error) { return "r", nil }
-	b.decide = func(string, string, string, bool) (string, error) { return "d", nil }
-	b.ask = func(job.Trigger, string, string, string) (string, error) { return "r", nil }
-	b.search = func(string, string) ([]directory.Team, error) { return nil, nil }
-	const invited = "bbbq2x5n3jd4mzs6ab2chtwyeu"
-	for id, like := range map[string]string{invited: contoso, contoso: fabrica} {
-		c := newBench().connections[like]
-		c.ID = id
-		b.connections[id] = c
-	}
-	b.crowd(contoso, 1)
-	b.hold(contoso, 0)
-	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
-	bodies := map[string]string{
-		"create-connection": `{"company":"c","name":"n"}`,
-		"approve-person":    `{"tenant":"` + tenant + `","object":"` + object + `"}`,
-		"change-link":       `{"action":"resend"}`,
-		"change-connection": `{"guardOverride":true}`,
-		"erase-person":      `{"confirm":"` + personID(0) + `"}`,
-		"approve-removals":  `{"hash":"` + planHash + `"}`,
-		"reject-removals":   `{"hash":"` + planHash + `"}`,
-	}
-	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "create-connection", "erase-person", "list-changes",
+	b, bodies, path := furnished()
+	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "clear-app", "create-connection", "erase-person", "list-audit", "list-changes",
 		"list-connections", "list-licenses", "list-mailboxes", "list-members", "list-people", "list-positions", "list-removals", "list-runs", "list-teams",
-		"preview-connection", "read-connection", "read-person", "read-position", "read-run", "read-team", "reject-removals",
-		"search-groups", "sync-connection", "sync-person", "withdraw-approval"}
+		"offboard-connection", "pause-connection", "preview-connection", "read-connection", "read-person", "read-position", "read-run", "read-service",
+		"read-team", "reject-removals", "resume-connection", "search-groups", "set-app", "sync-connection", "sync-person", "transfer-connection", "withdraw-approval"}
 	var got []string
-	for path, item := range d.Paths {
+	for p, item := range d.Paths {
 		for method, op := range item {
 			got = append(got, op.OperationID)
 			if op.Summary == "" || op.Description == "" || len(op.Tags) != 1 {
@@ -129,7 +151,7 @@ func TestOpenAPIComplete(t *testing.T) {
 					t.Errorf("%s: no %s", op.OperationID, status)
 				}
 			}
-			if _, ok := op.Responses["404"]; ok != strings.Contains(path, "{id}") {
+			if _, ok := op.Responses["404"]; ok != strings.Contains(p, "{id}") {
 				t.Errorf("%s: 404 is %t", op.OperationID, ok)
 			}
 			success := 0
@@ -148,7 +170,7 @@ func TestOpenAPIComplete(t *testing.T) {
 					}
 				}
 			}
-			if success != 1 {
+			if want := map[bool]int{true: 2, false: 1}[op.OperationID == "offboard-connection"]; success != want {
 				t.Errorf("%s: %d ways to succeed", op.OperationID, success)
 			}
 			if r := op.Responses["429"]; r.Headers["Retry-After"] == nil {
@@ -161,17 +183,9 @@ func TestOpenAPIComplete(t *testing.T) {
 			if (op.RequestBody != nil) != (bodies[op.OperationID] != "") {
 				t.Errorf("%s: body", op.OperationID)
 			}
-			// Connections are governed in one table: read-run needs its run.
-			target := strings.NewReplacer("{id}", contoso, "{run}", "r", "{person}", personID(0), "{team}", team1, "{position}", position).Replace(path)
-			if op.OperationID == "search-groups" {
-				target += "?search=compilers"
-			}
-			if op.OperationID == "approve-person" || op.OperationID == "change-link" {
-				target = strings.Replace(target, contoso, invited, 1)
-			}
-			w := b.do(strings.ToUpper(method), target, bodies[op.OperationID])
+			w := b.do(strings.ToUpper(method), path(p, op.OperationID), bodies[op.OperationID])
 			if _, ok := op.Responses[statusText(w.Code)]; !ok || w.Code >= 300 {
-				t.Errorf("%s %s answers %d: %s", method, path, w.Code, w.Body)
+				t.Errorf("%s %s answers %d: %s", method, p, w.Code, w.Body)
 			}
 		}
 	}
@@ -196,8 +210,8 @@ func TestOpenAPISchemas(t *testing.T) {
 			if request && (p["examples"] == nil || p["description"] == nil) {
 				t.Errorf("%s.%s: no example or description", name, prop)
 			}
-			if name == "ConnectionChangeRequest" && prop == "guard" {
-				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != 4 {
+			if required := map[string]int{"ConnectionChangeRequest.guard": 4, "ConnectionChangeRequest.schedule": 1, "ConnectionRequest.schedule": 1}[name+"."+prop]; required > 0 {
+				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != required {
 					t.Errorf("%s.%s: %v", name, prop, p)
 				}
 				continue // null clears it
@@ -217,7 +231,7 @@ func TestOpenAPISchemas(t *testing.T) {
 		slices.Sort(s)
 		return s
 	}
-	var statuses []string
+	statuses := sorted(connection.Syncing, connection.Throttled) // shown, never stored
 	for s := range connection.Transitions {
 		statuses = append(statuses, string(s))
 	}
@@ -228,7 +242,9 @@ func TestOpenAPISchemas(t *testing.T) {
 		want         []string
 	}{
 		{"Connection", "status", statuses},
-		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged, job.Held)},
+		{"Schedule", "every", sorted(connection.Daily, connection.Twice, connection.Hourly, connection.Off)},
+		{"Entry", "source", sorted(connection.FromAPI, connection.FromAdministrator, connection.FromRollcall)},
+		{"Run", "state", sorted(job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged, job.Held, job.Stopped)},
 		{"Run", "trigger", sorted(job.First, job.Schedule, job.Manual, job.Again, job.Approve, job.Reject, job.Preview, job.Person, job.Erase)},
 		{"Change", "type", sorted(directory.Created, directory.Updated, directory.Archived, directory.Reactivated, directory.Erased, directory.Redacted,
 			directory.TeamCreated, directory.TeamUpdated, directory.TeamArchived, directory.TeamReactivated, directory.TeamMembers,

@@ -56,13 +56,19 @@ type fake struct {
 	ask       func(trigger job.Trigger, id, person, actor string) (string, error)
 	search    func(tenant, text string) ([]directory.Team, error)
 	decide    func(id, run, hash string, approve bool) (string, error)
+	govern    func(how, id, actor string) (connection.Connection, error)
+	entries   []connection.Entry // of the audit log, oldest first
+	notes     int                // notes that the log still takes; -1 for all
+	ownApp    func(secret string) (string, error)
+	expiring  func(within time.Duration, owns map[string]string) ([]connection.Expiry, error)
+	wave      connection.Wave
 }
 
 func newFake() *fake {
 	return &fake{
 		connections: map[string]connection.Connection{}, runs: map[string][]job.Run{},
 		people: map[string][]directory.Record{}, changes: map[string][]directory.Change{},
-		last: map[string]int64{}, fences: map[string]job.Fence{}, failAfter: -1,
+		last: map[string]int64{}, fences: map[string]job.Fence{}, failAfter: -1, notes: -1,
 		listed: map[directory.List][]string{}, teams: map[string][]directory.TeamRecord{}, rosters: map[string][]directory.Roster{},
 		positions: map[string][]directory.PositionRecord{}, licenses: map[string][]directory.LicenseRecord{}, mailboxes: map[string][]directory.MailboxRecord{},
 	}
@@ -202,8 +208,10 @@ func newBench() *bench {
 	b.api = New(Options{
 		Connections: b.fake, Runs: b.fake, Directory: b.fake, Syncer: b.fake, Linker: b.fake,
 		Teams: b.fake, Holdings: b.fake, Groups: b.fake,
-		Removals: b.fake, Plans: b.fake, Decider: b.fake,
-		LinkTTL: 14 * 24 * time.Hour, Now: func() time.Time { return now },
+		Removals: b.fake, Plans: b.fake, Decider: b.fake, Governor: b.fake, Audit: b.fake, Apps: b.fake,
+		Registered: connection.Apps{"base": appBase, "mailboxes": appMailboxes},
+		Service:    Service{Cloud: "public", Credential: "certificate", Vault: "https://contoso-kv.vault.azure.net/", Credentials: b.fake, Waves: b.fake},
+		LinkTTL:    14 * 24 * time.Hour, Now: func() time.Time { return now },
 		Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
 	})
 	b.connections[contoso] = connection.Connection{
@@ -298,4 +306,4 @@ func (b *bench) crowd(id string, n int) {
 	b.last[id] = int64(n)
 }
 
-const get, post, del, patch = http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPatch
+const get, post, put, del, patch = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch

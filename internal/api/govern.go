@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/internal/connection"
-	"rollcall/internal/fault"
 )
 
 type approveRequest struct {
@@ -25,6 +24,7 @@ type ApprovalRequest struct {
 }
 
 type linkRequest struct {
+	Caller
 	Target
 	Body LinkRequest
 }
@@ -35,24 +35,29 @@ type LinkRequest struct {
 }
 
 func (a *API) governRoutes() {
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "approve-person", Method: http.MethodPost, Path: "/v1/connections/{id}/approval",
 		DefaultStatus: http.StatusOK, Tags: []string{tagConnections}, Summary: "Vouch for a person",
 		Description: "Allows one person without an administrator role to bind that person's tenant to this connection. " +
 			"Without it, whoever follows the link must be a Global or Privileged Role Administrator. A second call replaces the first.",
 		Errors: []int{404, 409},
-	}, a.approve)
-	register(a, huma.Operation{
+	}, audited("approval.give", func(in *approveRequest) map[string]string {
+		return map[string]string{"tenant": strings.ToLower(in.Body.Tenant), "object": strings.ToLower(in.Body.Object)}
+	}), a.approve)
+	change(a, huma.Operation{
 		OperationID: "withdraw-approval", Method: http.MethodDelete, Path: "/v1/connections/{id}/approval",
 		Tags: []string{tagConnections}, Summary: "Withdraw an approval",
 		Description: "After it, nobody is vouched for; also if nobody was. A tenant that is connected already stays so.",
 		Errors:      []int{404, 409},
-	}, a.withdraw)
-	register(a, huma.Operation{
+	}, audited[governRequest]("approval.withdraw", nil), a.withdraw)
+	change(a, huma.Operation{
 		OperationID: "change-link", Method: http.MethodPost, Path: "/v1/connections/{id}/link",
 		DefaultStatus: http.StatusOK, Tags: []string{tagConnections}, Summary: "Resend or revoke the secure link",
-		Description: "Every earlier link of the connection stops working at once. Links serve only until a tenant is connected.",
+		Description: "Every earlier link of the connection stops working at once. Links serve until a tenant is connected, and again when somebody has to consent anew: after a failure, when the customer has withdrawn the app, or when the settings need more than was consented to.",
 		Errors:      []int{404, 409},
+	}, trail[linkRequest]{
+		actions: []string{"link.resend", "link.revoke"},
+		acts:    func(in *linkRequest) []act { return []act{{"link." + in.Body.Action, nil}} },
 	}, a.link)
 }
 
@@ -62,8 +67,8 @@ func (a *API) approve(ctx context.Context, in *approveRequest) (*one[Connection]
 		By: in.Actor, At: a.Now().UTC().Truncate(time.Second),
 	}
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
-		if bound(c) {
-			return problem(codeConnected, "The connection has its tenant, and nobody needs to consent again.")
+		if err := mayBind(c); err != nil {
+			return err
 		}
 		if c.NamedTenant != "" && c.NamedTenant != p.Tenant {
 			return problem(codeValidation, "The connection is meant for another tenant.").
@@ -72,10 +77,13 @@ func (a *API) approve(ctx context.Context, in *approveRequest) (*one[Connection]
 		c.Approved = &p
 		return nil
 	})
-	return &one[Connection]{shapeConnection(&c)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &one[Connection]{a.changed(ctx, &c)}, nil
 }
 
-func (a *API) withdraw(ctx context.Context, in *Target) (*struct{}, error) {
+func (a *API) withdraw(ctx context.Context, in *governRequest) (*struct{}, error) {
 	_, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
 		c.Approved = nil
 		return nil
@@ -86,8 +94,8 @@ func (a *API) withdraw(ctx context.Context, in *Target) (*struct{}, error) {
 func (a *API) link(ctx context.Context, in *linkRequest) (*one[Connection], error) {
 	resend := in.Body.Action == "resend"
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
-		if bound(c) {
-			return problem(codeConnected, "The connection has its tenant, and nobody needs to consent again.")
+		if err := mayBind(c); err != nil {
+			return err
 		}
 		c.Link++
 		c.LinkExpires = time.Time{}
@@ -99,38 +107,23 @@ func (a *API) link(ctx context.Context, in *linkRequest) (*one[Connection], erro
 	if err != nil {
 		return nil, err
 	}
-	v := shapeConnection(&c)
+	v := a.changed(ctx, &c)
 	if resend {
 		v.Link = a.Linker.URL(c)
 	}
 	return &one[Connection]{v}, nil
 }
 
-// bound reports whether nobody can or need consent any more. After a failure
-// somebody may have to, by a new link, in the tenant that is bound already.
-func bound(c *connection.Connection) bool {
-	return !c.MayConsent() && c.Status != connection.Consenting
-}
-
-// maxUpdates is how often a change is tried against other writers. A
-// connection has few: a scheduler, one worker and the people who govern it.
-const maxUpdates = 5
-
-// update applies change to what is stored, again if another writer was
-// faster. It returns what is then stored.
-func (a *API) update(ctx context.Context, id string, change func(*connection.Connection) error) (connection.Connection, error) {
-	for try := 1; ; try++ {
-		c, err := a.connection(ctx, id)
-		if err != nil {
-			return c, err
-		}
-		if err := change(&c); err != nil {
-			return c, err
-		}
-		stored, err := a.Connections.UpdateConnection(ctx, c)
-		if fault.Is(err, fault.Conflict) && try < maxUpdates {
-			continue
-		}
-		return stored, err
+// mayBind refuses whom nobody can or need consent for any more. After a
+// failure somebody may have to, by a new link, in the tenant that is bound
+// already.
+func mayBind(c *connection.Connection) error {
+	switch {
+	case c.MayConsent() || c.Status == connection.Consenting:
+		return nil
+	case c.Status == connection.Paused:
+		return idle(c)
+	default:
+		return problem(codeConnected, "The connection has its tenant, and nobody needs to consent again.")
 	}
 }

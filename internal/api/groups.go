@@ -54,7 +54,7 @@ func (a *API) groups(ctx context.Context, in *groupsRequest) (*one[GroupList], e
 		return nil, err
 	}
 	if !c.Live() {
-		return nil, problem(codeNotConnected, "The connection has no verified tenant.")
+		return nil, idle(&c)
 	}
 	found, err := a.Groups.SearchGroups(ctx, c.Access(), in.Search)
 	if fault.Is(err, fault.Invalid) { // the remedy of Graph's 400 is for runs

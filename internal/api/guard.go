@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -36,6 +38,7 @@ type changeRequest struct {
 type ConnectionChangeRequest struct {
 	Guard         guardChange    `json:"guard,omitempty" doc:"The connection's own limits of removals, all of them; null to go back to the service's. Absent, nothing changes." example:"{\"maxCount\":50,\"maxPercent\":20,\"maxTeams\":10,\"maxMemberships\":500}"`
 	GuardOverride overrideChange `json:"guardOverride,omitempty" doc:"true lets the next run that has removals to judge pass the guard, once, whatever their number; false takes that back." example:"true"`
+	Schedule      scheduleChange `json:"schedule,omitempty" doc:"When it is synced, all of it; null to go back to the service's own interval. Absent, nothing changes." example:"{\"every\":\"daily\",\"at\":\"06:30\",\"zone\":\"Europe/Amsterdam\"}"`
 	Settings      settingsChange `json:"settings,omitempty" doc:"What is synced, and of whom. What is not named stays as it is." example:"{\"mailboxes\":true,\"guests\":false}"`
 }
 
@@ -91,26 +94,57 @@ func (b *ConnectionChangeRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (
 	if b.GuardOverride.given && b.GuardOverride.leave == nil {
 		errs = append(errs, &huma.ErrorDetail{Location: at.With("guardOverride"), Message: "expected boolean"})
 	}
-	return append(errs, b.Settings.nulls(at)...)
+	return slices.Concat(errs, b.Settings.nulls(at), b.Schedule.nulls(at))
 }
 
 func (a *API) guardRoutes() {
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "change-connection", Method: http.MethodPatch, Path: "/v1/connections/{id}",
 		Tags: []string{tagConnections}, Summary: "Change a connection's settings and limits",
 		Description: "A run whose removals exceed a limit writes everything else and holds them for a human to decide. " +
 			"New limits count from the end of the next run on; a plan that waits already goes on waiting. " +
-			"The body is a merge patch: what it does not name stays; guard alone can be null." + settingsInWords,
+			"The body is a merge patch: what it does not name stays; guard and schedule alone can be null." + settingsInWords + scheduleInWords,
 		Errors: []int{404, 409},
+	}, trail[changeRequest]{
+		actions: []string{"settings.change", "schedule.change", "guard.change", "guard.override"},
+		acts:    func(in *changeRequest) []act { return in.Body.acts() },
 	}, a.change)
+}
+
+// acts is what the request changes, for the audit log.
+func (b *ConnectionChangeRequest) acts() (acts []act) {
+	if b.Settings.given {
+		acts = append(acts, act{"settings.change", b.Settings.detail()})
+	}
+	if b.Schedule.given {
+		acts = append(acts, act{"schedule.change", b.Schedule.detail()})
+	}
+	if b.Guard.given {
+		d := map[string]string{"guard": "null"}
+		if l := b.Guard.limits; l != nil {
+			d = map[string]string{
+				"maxCount": strconv.Itoa(*l.MaxCount), "maxPercent": strconv.Itoa(*l.MaxPercent),
+				"maxTeams": strconv.Itoa(*l.MaxTeams), "maxMemberships": strconv.Itoa(*l.MaxMemberships),
+			}
+		}
+		acts = append(acts, act{"guard.change", d})
+	}
+	if b.GuardOverride.given {
+		acts = append(acts, act{"guard.override", map[string]string{"leave": strconv.FormatBool(*b.GuardOverride.leave)}})
+	}
+	return acts
 }
 
 func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], error) {
 	body := &in.Body
-	if !body.Guard.given && !body.GuardOverride.given && !body.Settings.given {
+	if len(body.acts()) == 0 {
 		c, err := a.connection(ctx, in.ID)
-		return &one[Connection]{shapeConnection(&c)}, err
+		if err != nil {
+			return nil, err
+		}
+		return a.show(ctx, &c)
 	}
+	now := a.Now().UTC()
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
 		if body.Guard.given {
 			c.Guard = nil
@@ -123,10 +157,16 @@ func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], 
 		if body.GuardOverride.given {
 			c.Override = nil
 			if *body.GuardOverride.leave {
-				c.Override = &connection.Override{By: in.Actor, At: a.Now().UTC().Truncate(time.Second)}
+				c.Override = &connection.Override{By: in.Actor, At: now.Truncate(time.Second)}
 			}
 		}
-		return body.Settings.apply(c)
+		if err := body.Schedule.apply(c, now); err != nil {
+			return err
+		}
+		return a.applySettings(c, &body.Settings, now)
 	})
-	return &one[Connection]{shapeConnection(&c)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &one[Connection]{a.changed(ctx, &c)}, nil
 }

@@ -76,11 +76,6 @@ type MailboxPage struct {
 	Page
 }
 
-type holdingsRequest struct {
-	Target
-	PageQuery
-}
-
 type positionTarget struct {
 	Target
 	Position string `path:"position" doc:"The position's ID." example:"5c1b9d0e7fa2384466d1"`
@@ -92,8 +87,8 @@ func (a *API) holdingRoutes() {
 		Tags: []string{tagDirectory}, Summary: "List positions",
 		Description: "The job titles of the people stored, with how many hold each. GET …/people?position= lists who." + pagesInWords,
 		Responses:   listed[PositionPage](a), Errors: []int{400, 404},
-	}, func(ctx context.Context, in *holdingsRequest) (*huma.StreamResponse, error) {
-		return holdings(ctx, a, in, listPositions, a.Holdings.Positions, shapePosition)
+	}, func(ctx context.Context, in *pageRequest) (*huma.StreamResponse, error) {
+		return paged(ctx, a, in, listPositions, a.Holdings.Positions, shapePosition)
 	})
 	register(a, huma.Operation{
 		OperationID: "read-position", Method: http.MethodGet, Path: "/v1/connections/{id}/positions/{position}",
@@ -111,28 +106,8 @@ func (a *API) holdingRoutes() {
 		Tags: []string{tagDirectory}, Summary: "List mailboxes",
 		Description: "The mailboxes of the tenant as of Microsoft's last usage report, which is up to some days old." + pagesInWords,
 		Responses:   listed[MailboxPage](a), Errors: []int{400, 404},
-	}, func(ctx context.Context, in *holdingsRequest) (*huma.StreamResponse, error) {
-		return holdings(ctx, a, in, listMailboxes, a.Holdings.Mailboxes, shapeMailbox)
-	})
-}
-
-// holdings answers one of the lists that differ in what they hold only; name
-// is the list's, and the field's.
-func holdings[S, T any](ctx context.Context, a *API, in *holdingsRequest, name string,
-	read func(ctx context.Context, part, after string, limit int) ([]S, string, error), shape func(*S) T) (*huma.StreamResponse, error) {
-	after, err := resume(name, in.ID, in.Continuation)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := a.connection(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	return stream(ctx, a, list[T]{
-		operation: "list-" + name, field: name, limit: in.Limit,
-		feed: follow(&after, func(ctx context.Context, after string, n int) ([]S, string, error) {
-			return read(ctx, in.ID, after, n)
-		}, shape),
-		tail: func(bool) any { return Page{continuation(name, in.ID, after)} },
+	}, func(ctx context.Context, in *pageRequest) (*huma.StreamResponse, error) {
+		return paged(ctx, a, in, listMailboxes, a.Holdings.Mailboxes, shapeMailbox)
 	})
 }
 

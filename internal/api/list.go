@@ -14,6 +14,9 @@ import (
 // stay below a megabyte or two, enough that a full page takes five queries.
 const chunk = 200
 
+// maxLimit is the most records of a page.
+const maxLimit = 1000
+
 // PageQuery is what every list takes.
 type PageQuery struct {
 	Limit        int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most records to answer. A page may hold fewer and still continue."`
@@ -115,6 +118,32 @@ func follow[S, T any](at *string, read func(ctx context.Context, after string, n
 		*at = next
 		return records, next != "", nil
 	}
+}
+
+// pageRequest asks for a page of one of a connection's lists.
+type pageRequest struct {
+	Target
+	PageQuery
+}
+
+// paged answers one of the lists that differ in what they hold only; name is
+// the list's, and the field's.
+func paged[S, T any](ctx context.Context, a *API, in *pageRequest, name string,
+	read func(ctx context.Context, part, after string, limit int) ([]S, string, error), shape func(*S) T) (*huma.StreamResponse, error) {
+	after, err := resume(name, in.ID, in.Continuation)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.connection(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	return stream(ctx, a, list[T]{
+		operation: "list-" + name, field: name, limit: in.Limit,
+		feed: follow(&after, func(ctx context.Context, after string, n int) ([]S, string, error) {
+			return read(ctx, in.ID, after, n)
+		}, shape),
+		tail: func(bool) any { return Page{continuation(name, in.ID, after)} },
+	})
 }
 
 // maxSifted is how many records are read for one answer of a filtered list:

@@ -45,6 +45,11 @@ const maxErrors = 20
 
 func (p *Problem) Error() string { return p.Detail }
 
+// typePrefix comes before the code in the type of a [Problem].
+const typePrefix = "urn:rollcall:problem:"
+
+func (p *Problem) code() string { return strings.TrimPrefix(p.Type, typePrefix) }
+
 // GetStatus, GetHeaders and ContentType are how huma answers an error.
 func (p *Problem) GetStatus() int { return p.Status }
 
@@ -77,6 +82,11 @@ const (
 	codeConnected    = "already_connected"
 	codeConflict     = "conflict"
 	codeDecided      = "plan_decided"
+	codePaused       = "paused"
+	codeOffboarded   = "offboarded"
+	codeTransfer     = "transfer_refused"
+	codePurging      = "purging"
+	codeVerifying    = "verifying"
 	codeGone         = "changes_expired"
 	codeTooLarge     = "body_too_large"
 	codeMediaType    = "unsupported_media_type"
@@ -102,6 +112,11 @@ var kinds = map[string]struct {
 	codeConnected:    {409, "Already connected", "Nothing needs to be done: links and approvals serve only until a tenant is connected."},
 	codeConflict:     {409, "Changed by somebody else", "Read the connection again, and repeat the request if it is still wanted."},
 	codeDecided:      {409, "The plan does not wait", "Read GET …/removals for the plan that waits now, and the connection's runs for what became of this one."},
+	codePaused:       {409, "Paused", "POST /v1/connections/{id}/resume lets syncs run again."},
+	codeOffboarded:   {409, "The connection has ended", "Invite the company anew by POST /v1/connections. What is stored can be read until it is purged, which DELETE /v1/connections/{id}?data=purge does."},
+	codeTransfer:     {409, "The tenant cannot be transferred", "Read both connections: this one has to own its tenant, and the other has to be waiting for its administrator, without a tenant and meant for no other."},
+	codePurging:      {409, "The data is purged", "Read the connection: offboarding.purged says when nothing was left."},
+	codeVerifying:    {409, "Consent is being verified", "Wait until the connection's status is no longer consenting, half an hour at most, then send the request again."},
 	codeGone:         {410, "Changes no longer kept", "Read all pages of GET …/people and of the other lists anew, then go on from the lastChange of the first page of people."},
 	codeTooLarge:     {413, "Body too large", "Send at most 65536 bytes."},
 	codeMediaType:    {415, "Unsupported media type", "Send the body as JSON in UTF-8 with Content-Type: application/json, not compressed."},
@@ -114,7 +129,7 @@ var kinds = map[string]struct {
 func problem(code, format string, args ...any) *Problem {
 	k := kinds[code]
 	return &Problem{
-		Type: "urn:rollcall:problem:" + code, Title: k.title, Status: k.status,
+		Type: typePrefix + code, Title: k.title, Status: k.status,
 		Detail: fmt.Sprintf(format, args...), Remedy: k.remedy,
 	}
 }
@@ -179,6 +194,9 @@ func answer(ctx context.Context, log *slog.Logger, operation string, err error) 
 		return p
 	}
 	f := fault.Of(err)
+	if p := known(f); p != nil {
+		return p
+	}
 	level := slog.LevelWarn
 	switch f.Kind {
 	case fault.Throttled:
@@ -194,16 +212,10 @@ func answer(ctx context.Context, log *slog.Logger, operation string, err error) 
 	case fault.NotFound:
 		return problem(codeNotFound, "What the path names does not exist.").withRemedy(f.Remedy)
 	case fault.Denied:
-		if f.Code == codeNotConnected {
-			return problem(codeNotConnected, "The connection has no verified tenant.").withRemedy(f.Remedy)
-		}
 		p = problem(codeForbidden, "The service was denied what it needs to answer.").withRemedy(f.Remedy)
 	case fault.Invalid:
 		p = problem(codeRejected, "The request can never be accepted as it is.").withRemedy(f.Remedy)
 	case fault.Conflict:
-		if f.Code == codeDecided {
-			return problem(codeDecided, "No plan of removals of this run with this hash waits for a decision.").withRemedy(f.Remedy)
-		}
 		p = problem(codeConflict, "Somebody else changed the same thing at the same time.").withRemedy(f.Remedy)
 	default: // Unknown, and Expired, which is for workers to handle
 		level = slog.LevelError

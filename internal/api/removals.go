@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -73,6 +72,15 @@ type decisionRequest struct {
 	Body DecisionRequest
 }
 
+// detail is the plan, for the audit log.
+func (r *decisionRequest) detail() map[string]string {
+	d := map[string]string{"plan": r.Body.Hash}
+	if validID(r.Run) {
+		d["run"] = r.Run
+	}
+	return d
+}
+
 // DecisionRequest names the plan that was read and is decided.
 type DecisionRequest struct {
 	Hash string `json:"hash" pattern:"^[0-9a-f]{32}$" patternDescription:"32 hexadecimal digits, lower-case" doc:"The plan's hash, as GET …/removals gave it." example:"9f2c4e71ab0396d5c8e1f07b2a4d6c83"`
@@ -92,36 +100,29 @@ func (a *API) removalRoutes() {
 			"Memberships of at most 200 teams are answered at a time. With run, a preview's removals are listed, held ones and those that a sync would leave to a later one, as long as its changes can be read." + pagesInWords,
 		Responses: listed[RemovalPage](a), Errors: []int{400, 404},
 	}, a.removals)
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "approve-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/approve",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Approve removals",
 		Description: "Archives the plan's people and teams and ends its memberships, apart from what has returned or what Microsoft holds again by then." + decisionInWords,
 		Errors:      []int{404, 409},
-	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
+	}, audited("plan.approve", (*decisionRequest).detail), func(ctx context.Context, in *decisionRequest) (*accepted, error) {
 		return a.decide(ctx, in, job.Approve)
 	})
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "reject-removals", Method: http.MethodPost, Path: "/v1/connections/{id}/runs/{run}/reject",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Reject removals",
 		Description: "Keeps the plan's people, teams and memberships. Their removal is not proposed again until they reappear and leave." + decisionInWords,
 		Errors:      []int{404, 409},
-	}, func(ctx context.Context, in *decisionRequest) (*accepted, error) {
+	}, audited("plan.reject", (*decisionRequest).detail), func(ctx context.Context, in *decisionRequest) (*accepted, error) {
 		return a.decide(ctx, in, job.Reject)
 	})
 }
 
 func (a *API) decide(ctx context.Context, in *decisionRequest, trigger job.Trigger) (*accepted, error) {
-	missing := problem(codeNotFound, "There is no connection with this ID.").at("path.id", "expected the ID of a connection")
-	switch {
-	case !validID(in.ID):
-		return nil, missing
-	case !validID(in.Run):
+	if !validID(in.Run) {
 		return nil, missingRun()
 	}
 	run, err := a.Decider.Decide(ctx, in.ID, in.Run, in.Body.Hash, trigger == job.Approve, in.Actor)
-	if fault.Is(err, fault.NotFound) {
-		return nil, missing
-	}
 	if err != nil {
 		return nil, err
 	}

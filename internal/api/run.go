@@ -12,7 +12,7 @@ type Run struct {
 	Trigger    string     `json:"trigger" enum:"first,schedule,manual,again,approve,reject,preview,person,erase" doc:"Who started it. again: a sync asked for while another was under way. approve, reject: a decision on the removals that plan names. preview: writes beside what is stored, not into it. person: brings one person up to date. erase: erases one." example:"manual"`
 	By         string     `json:"by,omitempty" doc:"Who asked for it, as the vendor asserted; absent if nobody did." example:"ada@vendor.example"`
 	Person     string     `json:"person,omitempty" format:"uuid" doc:"Whom a run for one person is about." example:"8d2f6c1e-0a4b-4f7d-8c39-51e0b7d9a642"`
-	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto." example:"succeeded"`
+	State      string     `json:"state" enum:"queued,running,waiting,succeeded,held,failed,merged,stopped" doc:"queued: accepted, not begun. waiting: for Microsoft, until nextTry. held: everything is written but the removals of plan, which wait for a decision. merged: its work was done by the run mergedInto. stopped: somebody paused or offboarded the connection; what was written stays." example:"succeeded"`
 	Phase      string     `json:"phase,omitempty" doc:"What the run is at, by the names that a phase may have, or was at when it failed; done when it has come to its end." example:"people"`
 	Full       bool       `json:"full" doc:"Whether the whole tenant is read, rather than what changed since the last run."`
 	Why        string     `json:"why,omitempty" doc:"Why it is full." example:"first sync"`
@@ -21,6 +21,7 @@ type Run struct {
 	Began      *time.Time `json:"began,omitempty" example:"2026-11-21T09:40:02Z"`
 	Ended      *time.Time `json:"ended,omitempty" example:"2026-11-21T09:40:09Z"`
 	NextTry    *time.Time `json:"nextTry,omitempty" doc:"When a waiting run goes on."`
+	Throttled  bool       `json:"throttled,omitempty" doc:"True if it waits because Microsoft asked for it."`
 	MergedInto string     `json:"mergedInto,omitempty" doc:"The run that did its work."`
 	Override   bool       `json:"override,omitempty" doc:"True if somebody had let the run pass the guard."`
 
@@ -108,7 +109,7 @@ type Forecast struct {
 func shapeRun(r *job.Run) Run {
 	v := Run{
 		ID: r.ID, Trigger: string(r.Trigger), State: string(r.State), By: r.By, Person: r.Person, Phase: r.Phase, Full: r.Full, Why: r.Why,
-		Slices: r.Slices, Began: when(r.Began), Ended: when(r.Ended), NextTry: when(r.NextTry),
+		Slices: r.Slices, Began: when(r.Began), Ended: when(r.Ended), NextTry: when(r.NextTry), Throttled: r.State == job.Waiting && r.Throttled,
 		MergedInto: r.MergedInto, Override: r.Override, FirstChange: r.FirstChange, LastChange: r.LastChange,
 		Counters: &Counters{
 			Created: r.Created, Updated: r.Updated, Archived: r.Archived, Reactivated: r.Reactivated,

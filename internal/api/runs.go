@@ -10,19 +10,9 @@ import (
 	"rollcall/internal/job"
 )
 
-type syncRequest struct {
-	Caller
-	Target
-}
-
 type accepted struct {
 	Location string `header:"Location" doc:"The path of the run."`
 	Body     Run
-}
-
-type runsRequest struct {
-	Target
-	PageQuery
 }
 
 type runRequest struct {
@@ -37,13 +27,13 @@ type RunPage struct {
 }
 
 func (a *API) runRoutes() {
-	register(a, huma.Operation{
+	change(a, huma.Operation{
 		OperationID: "sync-connection", Method: http.MethodPost, Path: "/v1/connections/{id}/sync",
 		DefaultStatus: http.StatusAccepted, Tags: []string{tagRuns}, Summary: "Sync now",
 		Description: "Asks for a run and answers where to follow it. Asking again within the cooldown is refused with Retry-After. " +
 			"A sync that meets one under way joins it: its run ends as merged, and another run follows.",
 		Responses: refusedWithRun(a), Errors: []int{404, 409},
-	}, func(ctx context.Context, in *syncRequest) (*accepted, error) {
+	}, audited[governRequest]("sync", nil), func(ctx context.Context, in *governRequest) (*accepted, error) {
 		return a.ask(in.ID, job.Manual, "", func() (string, error) { return a.Syncer.Manual(ctx, in.ID, in.Actor) })
 	})
 	register(a, huma.Operation{
@@ -51,7 +41,9 @@ func (a *API) runRoutes() {
 		Tags: []string{tagRuns}, Summary: "List runs",
 		Description: "The connection's runs, newest first. A sync that was accepted and has not begun is not among them; read it by its ID." + pagesInWords,
 		Responses:   listed[RunPage](a), Errors: []int{400, 404},
-	}, a.runs)
+	}, func(ctx context.Context, in *pageRequest) (*huma.StreamResponse, error) {
+		return paged(ctx, a, in, listRuns, a.Runs.Runs, shapeRun)
+	})
 	register(a, huma.Operation{
 		OperationID: "read-run", Method: http.MethodGet, Path: "/v1/connections/{id}/runs/{run}",
 		Tags: []string{tagRuns}, Summary: "Read a run",
@@ -59,24 +51,6 @@ func (a *API) runRoutes() {
 			"A preview comes with samples of the changes it has found: up to five of each type, out of the first 1,000 and the last 1,000.",
 		Errors: []int{404},
 	}, a.run)
-}
-
-func (a *API) runs(ctx context.Context, in *runsRequest) (*huma.StreamResponse, error) {
-	after, err := resume(listRuns, in.ID, in.Continuation)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := a.connection(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	read := func(ctx context.Context, after string, n int) ([]job.Run, string, error) {
-		return a.Runs.Runs(ctx, in.ID, after, n)
-	}
-	return stream(ctx, a, list[Run]{
-		operation: "list-runs", field: "runs", limit: in.Limit,
-		feed: follow(&after, read, shapeRun),
-		tail: func(bool) any { return Page{continuation(listRuns, in.ID, after)} },
-	})
 }
 
 func (a *API) run(ctx context.Context, in *runRequest) (*one[Run], error) {

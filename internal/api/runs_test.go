@@ -156,7 +156,7 @@ func TestUnrouted(t *testing.T) {
 	}
 	for _, test := range []struct{ method, path, allow string }{
 		{"PUT", "/v1/connections", "GET, HEAD, POST"},
-		{"PUT", "/v1/connections/" + contoso, "GET, HEAD, PATCH"},
+		{"PUT", "/v1/connections/" + contoso, "DELETE, GET, HEAD, PATCH"},
 		{get, "/v1/connections/" + contoso + "/runs/r/approve", "POST"},
 		{get, "/v1/connections/" + contoso + "/sync", "POST"},
 		{get, "/v1/connections/" + contoso + "/approval", "DELETE, POST"},

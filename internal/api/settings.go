@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -56,7 +58,7 @@ func (groupID) Schema(huma.Registry) *huma.Schema {
 }
 
 // settingsInWords ends the descriptions of what takes settings.
-const settingsInWords = " Settings count from the next run on. Wider ones, be it a category, a kind of account or a group more, make that run read the whole tenant, and what was left out so far comes in. " +
+const settingsInWords = " Settings count from the next run on; one starts by itself an hour after they were saved. Settings that need more permissions than the tenant consented to make consentNeeded true. Wider ones, be it a category, a kind of account or a group more, make that run read the whole tenant, and what was left out so far comes in. " +
 	"Narrower ones make it judge everybody stored: who is no longer chosen is archived with the reason outOfScope, and these removals pass the guard like all others, so that many of them wait for a decision. " +
 	"A category that is switched off is asked for no more: the job titles, managers or licenses of people are cleared, teams and security groups are archived through the guard, licenses and mailboxes stay as they were last. " +
 	"A scope group that is gone, forbidden or empty stops all removals of that run, which then says so."
@@ -93,6 +95,61 @@ func (c *settingsChange) nulls(at *huma.PathBuffer) (errs []error) {
 		}
 	}
 	return errs
+}
+
+// detail is what the request names, for the audit log.
+func (c *settingsChange) detail() map[string]string {
+	d := map[string]string{}
+	b, _ := json.Marshal(&c.wanted) // booleans and GUIDs: cannot fail
+	var named map[string]json.RawMessage
+	_ = json.Unmarshal(b, &named)
+	for name, value := range named {
+		d[name] = string(value)
+	}
+	if c.wanted.Groups != nil && len(c.wanted.Groups) == 0 {
+		d["groups"] = "[]"
+	}
+	return d
+}
+
+// applySettings puts what the request names into the connection's settings. If
+// that changes them, a sync follows by itself.
+func (a *API) applySettings(c *connection.Connection, wanted *settingsChange, now time.Time) error {
+	if !wanted.given {
+		return nil
+	}
+	before := c.Chosen()
+	if err := wanted.apply(c); err != nil {
+		return err
+	}
+	if reflect.DeepEqual(before, c.Chosen()) {
+		return nil
+	}
+	c.Hasten(now.Add(connection.SettingsDelay))
+	return a.coverable(c)
+}
+
+// coverable refuses settings for which the vendor has registered no app with
+// the permissions that they need. An app of the connection's own is taken to
+// have them all.
+func (a *API) coverable(c *connection.Connection) error {
+	if c.OwnApp != "" {
+		return nil
+	}
+	chosen := c.Chosen()
+	if _, _, ok := a.Registered.For(chosen); ok {
+		return nil
+	}
+	i := slices.IndexFunc(connection.Profiles, func(p connection.Profile) bool { return p.Covers(chosen) })
+	if i < 0 {
+		return problem(codeValidation, "No permission profile covers these settings.").
+			at("body.settings", "expected fewer categories")
+	}
+	p := connection.Profiles[i]
+	return problem(codeValidation, "No registered app has the permissions that these settings need.").
+		withRemedy("Register an app in Microsoft Entra with the application permissions "+strings.Join(p.Permissions, ", ")+
+			", and name it in the setting ENTRA_APPS as "+p.Name+"=<its client ID>; or leave out the categories that need it.").
+		at("body.settings", "expected settings that a registered app covers; these need the profile "+p.Name)
 }
 
 // apply puts what the request names into the connection's settings.

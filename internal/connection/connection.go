@@ -61,6 +61,8 @@ type Connection struct {
 	// Displaced is the regular slot in whose place NextDue is an earlier one,
 	// because settings were saved; zero if there is none.
 	Displaced time.Time
+	// Interval is the vendor's interval when the last slot was passed; 0 before.
+	Interval time.Duration `json:",omitempty"`
 	// Manual is the last manual sync.
 	Manual Manual
 	// Again names the open run into which a manual sync was merged: when it

@@ -46,9 +46,12 @@ type Nonces interface {
 // SignIn is the identity provider. Redeem exchanges a code for a verified
 // identity: [fault.Invalid] if what came back does not prove one,
 // [fault.Expired] if the code was too old or used.
+//
+// A person signs in to the app that will ask for consent, so that the token
+// names that app as its audience.
 type SignIn interface {
-	AuthURL(state, nonce, verifier string) string
-	Redeem(ctx context.Context, code, verifier, nonce string) (connection.Identity, error)
+	AuthURL(app connection.App, state, nonce, verifier string) string
+	Redeem(ctx context.Context, app connection.App, code, verifier, nonce string) (connection.Identity, error)
 }
 
 // Queue sends a job; a zero time means now. A repeat of the same job is
@@ -63,7 +66,8 @@ type Runs interface {
 	Runs(ctx context.Context, connection, after string, limit int) ([]job.Run, string, error)
 }
 
-// Flow is the administrator's path from the link to a claimed tenant.
+// Flow is the administrator's path from the link to a claimed tenant. All
+// fields are required.
 type Flow struct {
 	Connections Connections
 	Claims      Claims
@@ -72,128 +76,29 @@ type Flow struct {
 	Queue       Queue
 	Runs        Runs
 	Links       Links
+	Audit       Audit
 
+	// Registered are the vendor's app registrations, one of which asks for
+	// consent; Own reads those that connections bring themselves.
+	Registered connection.Apps
+	Own        OwnApps
 	// Authority is the sign-in service, such as https://login.microsoftonline.com.
 	Authority string
-	// AppID is the client ID of the app that asks for consent.
-	AppID string
-	// Scope is the whole of the app's Graph permissions:
+	// Scope is the whole of an app's Graph permissions:
 	// https://graph.microsoft.com/.default, or its like in a national cloud.
 	Scope string
-	// Callback is the absolute address that the app registration names.
+	// Callback is the absolute address that every app registration names.
 	Callback string
 
 	Now func() time.Time
 	Log *slog.Logger
+
+	unproven quota
 }
 
 // maxConflicts bounds how often an update that lost a race is tried anew. Two
 // tabs of one administrator and a worker are the most that compete.
 const maxConflicts = 5
-
-// Stage is what the holder of a link can do or see.
-type Stage string
-
-// The stages of a link.
-const (
-	// Invitation: the administrator may consent.
-	Invitation Stage = "invitation"
-	// Verifying: consent is spreading through Microsoft's servers.
-	Verifying Stage = "verifying"
-	// Connected: done; the link only shows how it stands.
-	Connected Stage = "connected"
-)
-
-// View is what the holder of a link may see.
-type View struct {
-	Stage Stage
-	// Company is the company's name as the vendor wrote it: hostile text.
-	Company string
-	// NamedTenant is the only tenant that can be connected, if one was named.
-	NamedTenant string
-	// Tenant is the proven tenant; empty before consent.
-	Tenant string
-	// Problem is what went wrong last; nil if nothing.
-	Problem *connection.Problem
-	// Degraded is true if the last run succeeded but for the part that Problem
-	// names.
-	Degraded bool
-	// Settings is what the connection reads, which says what to consent to.
-	Settings connection.Settings
-	// Since is when the consent that is being verified came back, and Checks
-	// how often Microsoft was asked about it.
-	Since  time.Time
-	Checks int
-	// Run is the newest run once connected; nil if there is none yet.
-	Run *job.Run
-	// Link is the absolute address of this page, Expires until when it works.
-	Link    string
-	Expires time.Time
-}
-
-// Look returns what a link shows. It changes nothing. The error is a
-// [*Refusal] if the link is not, or no longer, one of ours.
-func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
-	defer fault.Wrap(&err, "consent: look")
-	c, err := f.open(ctx, token)
-	if err != nil {
-		return v, err
-	}
-	v = View{
-		Company: c.Name, NamedTenant: c.NamedTenant, Tenant: c.Tenant, Problem: c.Problem,
-		Degraded: c.Status == connection.Degraded || c.Status == connection.Held && c.MayConsent(), Settings: c.Chosen(),
-		Since: c.Verify.Since, Checks: c.Verify.Attempt, Link: f.Links.URL(c), Expires: c.LinkExpires,
-	}
-	if c.Status == connection.Held && !c.MayConsent() {
-		v.Problem = nil // the vendor's to decide, not the administrator's
-	}
-	switch {
-	case c.MayConsent():
-		v.Stage = Invitation
-	case c.Status == connection.Consenting:
-		v.Stage = Verifying
-	default:
-		v.Stage = Connected
-		v.Run = f.newestRun(ctx, c.ID)
-	}
-	return v, nil
-}
-
-// Bounds of the look for the newest sync: between two syncs there may be any
-// number of runs that somebody asked for.
-const (
-	runPage     = 50
-	maxRunPages = 4
-)
-
-// newestRun returns the newest sync with its latest figures; what somebody has
-// asked for one person, previews and decisions are not the administrator's. The
-// page is whole without it, so trouble is logged and no more.
-func (f *Flow) newestRun(ctx context.Context, id string) *job.Run {
-	after := ""
-	for range maxRunPages {
-		rs, next, err := f.Runs.Runs(ctx, id, after, runPage)
-		if err != nil {
-			f.Log.WarnContext(ctx, "run unreadable", "connection", id, "err", err)
-			return nil
-		}
-		for i := range rs {
-			if t := rs[i].Trigger; t.Asked() || t == job.Preview {
-				continue
-			}
-			// A run under way counts in the fence; its row is a projection of that.
-			if r, err := f.Runs.Run(ctx, id, rs[i].ID); err == nil {
-				return &r
-			}
-			return &rs[i]
-		}
-		if next == "" {
-			return nil
-		}
-		after = next
-	}
-	return nil
-}
 
 // open returns the connection that a link's token stands for.
 func (f *Flow) open(ctx context.Context, token string) (connection.Connection, error) {
@@ -211,11 +116,11 @@ func (f *Flow) open(ctx context.Context, token string) (connection.Connection, e
 func (f *Flow) load(ctx context.Context, id string, generation int) (connection.Connection, error) {
 	c, err := f.Connections.Connection(ctx, id)
 	switch {
-	case fault.Is(err, fault.NotFound): // offboarded
+	case fault.Is(err, fault.NotFound):
 		return c, &Refusal{Cause: LinkRevoked, Connection: id, Err: err}
 	case err != nil:
 		return c, err
-	case c.Link != generation:
+	case c.Link != generation || c.Status == connection.Offboarded:
 		return c, &Refusal{Cause: LinkRevoked, Connection: id}
 	case !f.Now().Before(c.LinkExpires):
 		return c, &Refusal{Cause: LinkExpired, Connection: id}

@@ -1,8 +1,10 @@
 package consent
 
 import (
+	"encoding/base64"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,9 +45,9 @@ func FuzzCallback(f *testing.F) {
 // A stored state is whole or refused.
 func FuzzState(f *testing.F) {
 	for _, s := range []string{
-		`{"v":1,"leg":"sign-in","browser":"b","connection":"c","nonce":"n","verifier":"v"}`,
-		`{"v":1,"leg":"consent","browser":"b","connection":"c","tenant":"aaaaaaaa-0000-4000-8000-000000000001","object":"aaaaaaaa-0000-4000-8000-000000000002"}`,
-		`{"v":2,"leg":"sign-in","browser":"b","connection":"c","nonce":"n","verifier":"v"}`, `{}`, `[]`, ``, `{"v":1,"leg":"consent","browser":"b","connection":"c"}`,
+		`{"v":2,"profile":"base","app":"a","leg":"sign-in","browser":"b","connection":"c","nonce":"n","verifier":"v"}`,
+		`{"v":2,"profile":"base","app":"a","leg":"consent","browser":"b","connection":"c","tenant":"aaaaaaaa-0000-4000-8000-000000000001","object":"aaaaaaaa-0000-4000-8000-000000000002"}`,
+		`{"v":9,"leg":"sign-in","browser":"b","connection":"c","nonce":"n","verifier":"v"}`, `{"v":2,"leg":"sign-in","browser":"b","connection":"c","nonce":"n","verifier":"v"}`, `{}`, `[]`, ``, `{"v":2,"profile":"base","app":"a","leg":"consent","browser":"b","connection":"c"}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -59,8 +61,31 @@ func FuzzState(f *testing.F) {
 		}
 		signIn := s.Leg == legSignIn && s.Nonce != "" && s.Verifier != ""
 		consent := s.Leg == legConsent && len(s.Tenant) == 36 && len(s.Object) == 36
-		if s.Browser == "" || s.Connection == "" || !signIn && !consent {
+		if s.Browser == "" || s.Connection == "" || s.Profile == "" || s.App == "" || !signIn && !consent {
 			t.Errorf("%q: accepted %+v", b, s)
+		}
+	})
+}
+
+// A token's roles are read or not; whatever it is, nothing else happens.
+func FuzzTokenRoles(f *testing.F) {
+	token := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	for _, s := range []string{token(`{"roles":["User.Read.All","x"]}`), token(`{"roles":"x"}`), token(`{}`), token(`[`), "", "..", "a.b", "a.!.c", strings.Repeat(".", 9)} {
+		f.Add(s)
+	}
+	if got := TokenRoles(token(`{"aud":"g","roles":["User.Read.All","Reports.Read.All"]}`)); !slices.Equal(got, []string{"User.Read.All", "Reports.Read.All"}) {
+		f.Errorf("roles %q", got)
+	}
+	for _, s := range []string{token(`{"roles":["A"]}`) + ".x", token(`{"roles":[1]}`), token(`{"roles":["` + strings.Repeat("A", 128<<10) + `"]}`)} {
+		if got := TokenRoles(s); got != nil {
+			f.Errorf("roles %.80q", got)
+		}
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if roles := TokenRoles(s); len(roles) > 0 && strings.Count(s, ".") != 2 {
+			t.Errorf("%q: roles %q", s, roles)
 		}
 	})
 }

@@ -17,8 +17,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-const appID = "11111111-2222-4333-8444-555555555555"
-
 // entra speaks as much of Microsoft's sign-in as a redeemed code needs.
 type entra struct {
 	*httptest.Server
@@ -31,8 +29,8 @@ type entra struct {
 
 // grant is what a code is worth.
 type grant struct {
-	challenge string
-	claims    map[string]any
+	app, challenge string
+	claims         map[string]any
 	// forge, if set, makes the token instead of the authority's key.
 	forge func(e *entra, claims []byte) string
 }
@@ -64,8 +62,8 @@ func (e *entra) token(w http.ResponseWriter, r *http.Request) {
 	e.mu.Unlock()
 	sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))
 	w.Header().Set("Content-Type", "application/json")
-	if !ok || base64.RawURLEncoding.EncodeToString(sum[:]) != g.challenge || r.FormValue("client_assertion") != "app-assertion" ||
-		r.FormValue("client_id") != appID {
+	if !ok || base64.RawURLEncoding.EncodeToString(sum[:]) != g.challenge ||
+		r.FormValue("client_id") != g.app || r.FormValue("client_assertion") != assertionOf(g.app) {
 		w.WriteHeader(http.StatusBadRequest)
 		w.Write([]byte(`{"error":"invalid_grant","error_codes":[70008]}`))
 		return
@@ -76,6 +74,15 @@ func (e *entra) token(w http.ResponseWriter, r *http.Request) {
 		raw = g.forge(e, claims)
 	}
 	json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": raw})
+}
+
+// assertionOf is by what an app proves itself: the vendor's by its credential,
+// contoso's by its secret.
+func assertionOf(app string) string {
+	if app == contosoApp {
+		return "assertion of " + app + ownSecret
+	}
+	return "assertion of " + app
 }
 
 func (e *entra) sign(claims []byte) string {
@@ -131,7 +138,7 @@ func (e *entra) signIn(t *testing.T, authorize string, who user, change func(*gr
 	}
 	q := u.Query()
 	want := map[string]string{
-		"client_id": appID, "response_type": "code", "response_mode": "query", "prompt": "select_account",
+		"response_type": "code", "response_mode": "query", "prompt": "select_account",
 		"scope": "openid profile", "code_challenge_method": "S256",
 	}
 	for k, v := range want {
@@ -142,8 +149,9 @@ func (e *entra) signIn(t *testing.T, authorize string, who user, change func(*gr
 	if !strings.HasPrefix(authorize, e.URL+"/organizations/oauth2/v2.0/authorize?") || q.Get("state") == "" || q.Get("nonce") == "" {
 		t.Fatalf("authorize: %s", authorize)
 	}
-	g := grant{challenge: q.Get("code_challenge"), claims: map[string]any{
-		"iss": e.URL + "/" + who.tenant + "/v2.0", "aud": appID, "tid": who.tenant, "oid": who.object, "sub": "s",
+	app := q.Get("client_id")
+	g := grant{app: app, challenge: q.Get("code_challenge"), claims: map[string]any{
+		"iss": e.URL + "/" + who.tenant + "/v2.0", "aud": app, "tid": who.tenant, "oid": who.object, "sub": "s",
 		"nonce": q.Get("nonce"), "wids": who.roles, "ver": "2.0",
 		"iat": e.now().Unix(), "nbf": e.now().Unix(), "exp": e.now().Add(time.Hour).Unix(),
 	}}

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -30,15 +31,24 @@ func (f *Flow) Begin(ctx context.Context, token, browser string) (to string, err
 		}
 		return f.Links.URL(c), nil
 	}
+	o, err := f.offer(ctx, c)
+	if err != nil {
+		if fault.Is(err, fault.Denied) {
+			f.Log.ErrorContext(ctx, "no app to consent to", "connection", c.ID, "err", err)
+		}
+		return "", err
+	}
 	s := state{
 		Leg: legSignIn, Browser: hash(browser), Connection: c.ID, Link: c.Link,
+		Profile: o.profile.Name, App: o.app.ID, Own: o.app.Own,
 		Nonce: NewSecret(), Verifier: NewSecret(),
 	}
 	secret, err := f.putState(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	return f.SignIn.AuthURL(secret, s.Nonce, s.Verifier), nil
+	f.note(ctx, c, connection.Identity{}, actBegin, "done", s.details()...)
+	return f.SignIn.AuthURL(s.app(), secret, s.Nonce, s.Verifier), nil
 }
 
 // Return ends the leg that the query belongs to and returns where to send the
@@ -56,16 +66,32 @@ func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to
 		return "", err
 	}
 	c, err := f.load(ctx, s.Connection, s.Link)
-	if err != nil {
-		return "", err
+	current := false
+	if err == nil {
+		current, err = f.current(ctx, c, s)
 	}
-	if !cb.fits(s.Leg) {
-		return "", f.refuse(c, WrongLeg, cb)
+	switch {
+	case err != nil:
+	case !current:
+		err = f.refuse(c, StateUnknown, cb)
+	case !cb.fits(s.Leg):
+		err = f.refuse(c, WrongLeg, cb)
+	case s.Leg == legSignIn:
+		to, err = f.signedIn(ctx, c, s, cb)
+	default:
+		to, err = f.consented(ctx, c, s, cb)
 	}
-	if s.Leg == legSignIn {
-		return f.signedIn(ctx, c, s, cb)
+	var r *Refusal
+	// Of a connection that has ended nothing more is written, lest a purge be
+	// undone.
+	if errors.As(err, &r) && c.ID != "" && c.Status != connection.Offboarded {
+		who := s.identity().Identity
+		if who.Object == "" {
+			who = r.who
+		}
+		f.note(ctx, c, who, actRefused, "refused: "+string(r.Cause), "code", r.Code, "expected", r.Expected)
 	}
-	return f.consented(ctx, c, s, cb)
+	return to, err
 }
 
 // refuse is a refusal to a browser that has shown that it may know whose link
@@ -84,7 +110,7 @@ func (f *Flow) signedIn(ctx context.Context, c connection.Connection, s state, c
 	case !c.MayConsent(): // finished meanwhile, in another tab
 		return f.Links.URL(c), nil
 	}
-	id, err := f.SignIn.Redeem(ctx, cb.Code, s.Verifier, s.Nonce)
+	id, err := f.SignIn.Redeem(ctx, s.app(), cb.Code, s.Verifier, s.Nonce)
 	if err != nil {
 		r := f.refuse(c, Unproven, cb)
 		r.Err, r.Code = err, fault.Of(err).Code
@@ -109,20 +135,22 @@ func (f *Flow) signedIn(ctx context.Context, c connection.Connection, s state, c
 	}
 	secret, err := f.putState(ctx, state{
 		Leg: legConsent, Browser: s.Browser, Connection: c.ID, Link: c.Link,
+		Profile: s.Profile, App: s.App, Own: s.Own,
 		Tenant: p.Tenant, Object: p.Object, Admin: p.admin,
 	})
 	if err != nil {
 		return "", err
 	}
-	return f.consentURL(p.Tenant, secret), nil
+	f.note(ctx, c, p.Identity, actSignedIn, "done", s.details()...)
+	return f.consentURL(p.Tenant, s.App, secret), nil
 }
 
-// consentURL is admin consent at one tenant. Application permissions are
+// consentURL is admin consent to one app at one tenant. Application permissions are
 // granted only as a whole, by /.default (documented: Microsoft identity
 // platform, admin consent endpoint).
-func (f *Flow) consentURL(tenant, state string) string {
+func (f *Flow) consentURL(tenant, app, state string) string {
 	q := url.Values{
-		"client_id":    {f.AppID},
+		"client_id":    {app},
 		"scope":        {f.Scope},
 		"redirect_uri": {f.Callback},
 		"state":        {state},
@@ -157,6 +185,9 @@ func (f *Flow) bind(ctx context.Context, c connection.Connection, s state) (stri
 		if err := f.mayBind(c, p); err != nil {
 			return "", err
 		}
+		if s.Own != c.OwnApp { // exchanged meanwhile
+			return "", f.refuse(c, StateUnknown, callback{})
+		}
 		if !c.MayConsent() { // the same tenant, bound meanwhile in another tab
 			return f.Links.URL(c), nil
 		}
@@ -168,10 +199,16 @@ func (f *Flow) bind(ctx context.Context, c connection.Connection, s state) (stri
 		if err := c.Move(connection.Consenting); err != nil {
 			return "", err
 		}
-		c.Tenant, c.Problem = p.Tenant, nil
+		// What was consented to, which may be less than the settings need by now:
+		// [connection.Connection.Covered] tells, and the link opens again.
+		c.Tenant, c.Profile, c.App, c.Problem = p.Tenant, s.Profile, s.App, nil
+		if s.Own != "" {
+			c.Profile = ""
+		}
 		c.Verify = connection.Verify{ID: connection.NewID(), Since: f.Now().UTC()}
 		stored, err := f.Connections.UpdateConnection(ctx, c)
 		if err == nil {
+			f.note(ctx, c, p.Identity, actGiven, "done", append(s.details(), "tenant", p.Tenant, "consent", c.Verify.ID)...)
 			// Consent is on record and will be checked even if this fails, so
 			// the administrator is not told of it.
 			if err := f.Queue.Send(ctx, message(stored), time.Time{}); err != nil {

@@ -37,7 +37,7 @@ func proven(id connection.Identity) person {
 func (f *Flow) mayBind(c connection.Connection, p person) error {
 	r := &Refusal{
 		Connection: c.ID, Company: c.Name, Link: f.Links.URL(c),
-		Tenant: p.Tenant, Object: p.Object,
+		Tenant: p.Tenant, Object: p.Object, who: p.Identity,
 	}
 	switch {
 	case p.Tenant == personalTenant:
@@ -59,7 +59,7 @@ func (f *Flow) mayBind(c connection.Connection, p person) error {
 // bound reports whether the connection's tenant is settled: it is being
 // verified, or it has been connected before.
 func bound(c connection.Connection) bool {
-	return c.Tenant != "" && (!c.MayConsent() || !c.NextDue.IsZero() || c.LastRun != "")
+	return c.Tenant != "" && (!c.MayConsent() || c.WasVerified() || c.LastRun != "")
 }
 
 // approved reports whether the vendor has named this person of this tenant.
@@ -81,5 +81,5 @@ func (f *Flow) unowned(ctx context.Context, c connection.Connection, p person) e
 }
 
 func (f *Flow) owned(c connection.Connection, p person) *Refusal {
-	return &Refusal{Cause: TenantOwned, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Tenant: p.Tenant}
+	return &Refusal{Cause: TenantOwned, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Tenant: p.Tenant, who: p.Identity}
 }

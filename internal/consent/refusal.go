@@ -3,6 +3,7 @@ package consent
 import (
 	"fmt"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
@@ -14,6 +15,9 @@ const (
 	LinkUnknown Cause = "link-unknown"
 	LinkExpired Cause = "link-expired"
 	LinkRevoked Cause = "link-revoked"
+	// NoProfile: no app registration covers what is to be read, or the
+	// connection's own cannot be used. It is the vendor's to mend.
+	NoProfile Cause = "no-profile"
 	// BadRequest: what arrived cannot come from Microsoft or from our page.
 	BadRequest Cause = "bad-request"
 	// StateUnknown: the step was finished, replayed, too slow, or never begun.
@@ -45,7 +49,7 @@ const (
 
 // Causes lists all causes, for whoever must have a text for each.
 var Causes = []Cause{
-	LinkUnknown, LinkExpired, LinkRevoked, BadRequest, StateUnknown, OtherBrowser, WrongLeg,
+	LinkUnknown, LinkExpired, LinkRevoked, NoProfile, BadRequest, StateUnknown, OtherBrowser, WrongLeg,
 	SignInDeclined, SignInFailed, SignInExpired, Unproven, PersonalAccount, NotAdministrator,
 	NotNamedTenant, BoundElsewhere, TenantOwned, ConsentDeclined, ConsentFailed, OtherTenant,
 }
@@ -68,6 +72,9 @@ type Refusal struct {
 	// AADSTS65004; never its free text, which an address can forge.
 	Code string
 	Err  error
+
+	// who was proved, for the audit log.
+	who connection.Identity
 }
 
 func (r *Refusal) Error() string {

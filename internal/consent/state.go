@@ -32,7 +32,7 @@ const (
 	secretLen = 43
 )
 
-const stateVersion = 1
+const stateVersion = 2
 
 // state is what is remembered of a trip until its one return. It is stored
 // under the hash of the secret that travels, so that who reads the store
@@ -45,6 +45,14 @@ type state struct {
 	Connection string `json:"connection"`
 	// Link is the generation of the link that the trip began with.
 	Link int `json:"link"`
+
+	// Profile, App and Own are the app that the trip is about: the name of its
+	// profile, its client ID, and its Key Vault secret if it is the connection's
+	// own. They are fixed here, so that settings that change on the way cannot
+	// mix up two apps.
+	Profile string `json:"profile"`
+	App     string `json:"app"`
+	Own     string `json:"own,omitempty"`
 
 	// Nonce and Verifier (PKCE) belong to the sign-in leg.
 	Nonce    string `json:"nonce,omitempty"`
@@ -92,11 +100,17 @@ func (f *Flow) putState(ctx context.Context, s state) (string, error) {
 	return secret, f.Nonces.PutNonce(ctx, stateKey(secret), b, f.Now().Add(stateTTL))
 }
 
-// takeState ends the trip that the secret belongs to: whatever is wrong with
-// this return, there is no second one. The browser must be the one that began.
+// takeState ends the trip that the secret belongs to: whatever else is wrong
+// with this return, there is no second one. The browser must be the one that
+// began.
 func (f *Flow) takeState(ctx context.Context, secret, browser string) (state, error) {
 	if !ValidSecret(secret) {
 		return state{}, &Refusal{Cause: StateUnknown}
+	}
+	if !ValidSecret(browser) {
+		// Whatever opens addresses without cookies, such as a scanner, began no
+		// trip and must not end one either.
+		return state{}, &Refusal{Cause: OtherBrowser}
 	}
 	b, err := f.Nonces.TakeNonce(ctx, stateKey(secret), f.Now())
 	switch {
@@ -125,7 +139,7 @@ func decodeState(b []byte) (state, error) {
 	switch {
 	case s.Version != stateVersion:
 		return state{}, fault.New(fault.Invalid, "state: version %d", s.Version)
-	case s.Browser == "" || s.Connection == "":
+	case s.Browser == "" || s.Connection == "" || s.Profile == "" || s.App == "":
 		return state{}, fault.New(fault.Invalid, "state: incomplete")
 	case s.Leg == legSignIn && s.Nonce != "" && s.Verifier != "":
 		return s, nil
@@ -139,6 +153,12 @@ func decodeState(b []byte) (state, error) {
 func (s state) identity() person {
 	return person{Identity: connection.Identity{Tenant: s.Tenant, Object: s.Object}, admin: s.Admin}
 }
+
+// app is the app that the trip is about.
+func (s state) app() connection.App { return connection.App{ID: s.App, Own: s.Own} }
+
+// details are what the audit log holds of the trip.
+func (s state) details() []string { return []string{"profile", s.Profile, "app", s.App} }
 
 // ValidGUID reports whether s is a GUID in the lower-case form that Entra
 // writes.

@@ -3,6 +3,8 @@ package consent
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strconv"
 	"time"
 
 	"rollcall/internal/connection"
@@ -31,6 +33,11 @@ type Verifier struct {
 	Queue       Queue
 	Prober      Prober
 	Starter     Starter
+	Audit       Audit
+	// Roles reads the application permissions that the token of the last probe
+	// carries; none means that it cannot be read, which says nothing. Nil means
+	// that a probe's word is enough.
+	Roles func(ctx context.Context, a connection.Access) ([]string, error)
 	// Base is the delay before the second try, doubled with each further one
 	// up to five minutes. Zero means two seconds.
 	Base time.Duration
@@ -45,7 +52,12 @@ const (
 
 	baseDelay = 2 * time.Second
 	maxDelay  = 5 * time.Minute
-	// probeTime bounds one try: a token and one Graph call.
+	// roleTries is how many tries wait for a permission that the first sync
+	// can do without: a minute at the default delays. Consent is granted one
+	// permission after another, so a late one is usual and a missing one is for
+	// the sync to report.
+	roleTries = 5
+	// probeTime bounds one try: a token and two Graph calls.
 	probeTime = time.Minute
 	// grace is how late a try may be before its message counts as lost.
 	grace = 15 * time.Second
@@ -67,7 +79,7 @@ func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
 	if err != nil || !current {
 		return err
 	}
-	probe := v.probe(ctx, c.Access())
+	probe := v.probe(ctx, c)
 	if ctx.Err() != nil {
 		return ctx.Err() // cut short by us: says nothing about the tenant
 	}
@@ -109,10 +121,36 @@ func (v *Verifier) current(ctx context.Context, j job.Job) (c connection.Connect
 	return c, j.Slice == c.Verify.Attempt, nil
 }
 
-func (v *Verifier) probe(ctx context.Context, a connection.Access) error {
+// probe asks Microsoft once whether the consent has taken effect.
+func (v *Verifier) probe(ctx context.Context, c connection.Connection) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	return v.Prober.Probe(ctx, a)
+	if err := v.Prober.Probe(ctx, c.Access()); err != nil || v.Roles == nil {
+		return err
+	}
+	roles, err := v.Roles(ctx, c.Access())
+	if err != nil || len(roles) == 0 {
+		return err
+	}
+	lacks := promised(c)
+	lacks = slices.DeleteFunc(lacks, func(scope string) bool { return slices.Contains(roles, scope) })
+	switch {
+	case len(lacks) == 0:
+		return nil
+	case c.Verify.Attempt < roleTries:
+		return fault.New(fault.Denied, "the token lacks %v", lacks).WithCode("Authorization_RequestDenied")
+	}
+	v.Log.WarnContext(ctx, "consent lacks permissions", "connection", c.ID, "tenant", c.Tenant, "lacks", lacks)
+	return nil
+}
+
+// promised lists the permissions that the settings need and that what was
+// consented to has. An app of the connection's own promises all of them.
+func promised(c connection.Connection) []string {
+	p := profileOf(c)
+	return slices.DeleteFunc(connection.Needs(c.Chosen()), func(scope string) bool {
+		return len(p.Permissions) > 0 && !slices.Contains(p.Permissions, scope)
+	})
 }
 
 // judge writes a try's outcome into the connection. Its status is Consenting,
@@ -121,7 +159,12 @@ func judge(c *connection.Connection, probe error, now time.Time) {
 	c.Verify.Attempt++
 	switch {
 	case probe == nil:
-		c.Status, c.Problem, c.NextDue = connection.Connected, nil, now
+		c.Status, c.Problem, c.Health = connection.Connected, nil, connection.Health{}
+		if c.Verified.IsZero() {
+			c.Verified = now
+		}
+		c.Hasten(now)
+		c.NextDue = now // a slot that passed meanwhile may have been used up
 	case now.Before(c.Verify.Since.Add(Limit)):
 		c.Problem = problem(probe, now, "Microsoft does not confirm the permissions yet.",
 			"Nothing needs to be done: the check is repeated for up to 30 minutes.")
@@ -148,9 +191,11 @@ func (v *Verifier) follow(ctx context.Context, c connection.Connection, probe er
 	switch c.Status {
 	case connection.Connected:
 		v.Log.InfoContext(ctx, "consent verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took)
+		v.note(ctx, c, actVerified)
 		return v.Starter.Start(ctx, c.ID)
 	case connection.Failed:
 		v.Log.WarnContext(ctx, "consent not verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took, "err", probe)
+		v.note(ctx, c, actFailed)
 		return nil
 	}
 	v.Log.InfoContext(ctx, "consent not effective yet", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "err", probe)
@@ -196,8 +241,24 @@ func (v *Verifier) Repair(ctx context.Context, c connection.Connection, now time
 	}
 	judge(&c, fault.New(fault.Unknown, "no try since %s", due.UTC().Format(time.RFC3339)), now.UTC())
 	_, err = v.Connections.UpdateConnection(ctx, c)
-	if fault.Is(err, fault.Conflict) {
+	switch {
+	case fault.Is(err, fault.Conflict):
 		return nil // somebody else moved it
+	case err != nil:
+		return err
 	}
-	return err
+	v.note(ctx, c, actFailed)
+	return nil
+}
+
+// note writes how the check of a consent ended.
+func (v *Verifier) note(ctx context.Context, c connection.Connection, action string) {
+	code := ""
+	if c.Problem != nil {
+		code = c.Problem.Code
+	}
+	note(ctx, v.Audit, v.Log, connection.Entry{
+		Connection: c.ID, At: v.Now().UTC(), Source: connection.FromRollcall, Action: action, Outcome: "done",
+		Detail: details("tenant", c.Tenant, "consent", c.Verify.ID, "tries", strconv.Itoa(c.Verify.Attempt), "profile", c.Profile, "app", c.App, "code", code),
+	})
 }

@@ -15,7 +15,7 @@ import (
 
 // microsoft answers probes and counts starts.
 type microsoft struct {
-	probes []string
+	probes []connection.Access
 	starts []string
 	err    error // of the next probes
 	during func()
@@ -23,7 +23,7 @@ type microsoft struct {
 }
 
 func (m *microsoft) Probe(_ context.Context, a connection.Access) error {
-	m.probes = append(m.probes, a.Tenant)
+	m.probes = append(m.probes, a)
 	if m.during != nil {
 		m.during()
 	}
@@ -42,8 +42,12 @@ func consenting(t *testing.T) (*world, *microsoft, *consent.Verifier) {
 		c.Status, c.Tenant, c.Verify = connection.Consenting, tenantA, connection.Verify{ID: "v1", Since: w.clock}
 	})
 	m := &microsoft{err: &fault.Error{Kind: fault.Denied, Code: "AADSTS700016", Err: errors.New("Jane Doe")}}
-	return w, m, &consent.Verifier{
-		Connections: w, Queue: w, Prober: m, Starter: m, Now: func() time.Time { return w.clock }, Log: slog.New(slog.DiscardHandler),
+	return w, m, w.verifier(m)
+}
+
+func (w *world) verifier(m *microsoft) *consent.Verifier {
+	return &consent.Verifier{
+		Connections: w, Queue: w, Prober: m, Starter: m, Audit: w, Now: func() time.Time { return w.clock }, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -92,7 +96,7 @@ func TestVerifySucceeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := w.connections[contoso]
-	if c.Status != connection.Connected || c.Problem != nil || !c.NextDue.Equal(w.clock) || len(m.starts) != 1 || len(w.sent) != 1 || m.probes[1] != tenantA {
+	if c.Status != connection.Connected || c.Problem != nil || !c.NextDue.Equal(w.clock) || len(m.starts) != 1 || len(w.sent) != 1 || m.probes[1].Tenant != tenantA {
 		t.Errorf("%+v, starts %v, sent %v", c, m.starts, w.sent)
 	}
 	// Again, before and after somebody started it.

@@ -2,8 +2,6 @@ package consent_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -14,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,8 +19,6 @@ import (
 	"rollcall/functions/consentcallback"
 	"rollcall/internal/connection"
 	"rollcall/internal/consent"
-	"rollcall/internal/fault"
-	"rollcall/internal/job"
 	"rollcall/internal/pages"
 	"rollcall/internal/signin"
 )
@@ -38,157 +33,19 @@ const (
 	reader  = "88d8e3e3-8f55-4a1e-953a-9b9898b8876b"
 	contoso = "contoso00000000000000000id"
 	fabrik  = "fabrikam0000000000000000id"
+
+	// The vendor's apps, and one of contoso's own in its Key Vault secret.
+	baseApp    = "11111111-2222-4333-8444-555555550000"
+	teamsApp   = "11111111-2222-4333-8444-555555555555"
+	mailApp    = "11111111-2222-4333-8444-555555559999"
+	contosoApp = "33333333-2222-4333-8444-555555555555"
+	ownSecret  = "rollcall-app-" + contoso
 )
 
 var (
 	admin    = user{tenantA, objectA, []string{reader, global}}
 	employee = user{tenantA, objectE, []string{reader}}
 )
-
-// memory is the store and the queue.
-type memory struct {
-	mu          sync.Mutex
-	connections map[string]connection.Connection
-	claims      map[string]string
-	nonces      map[string]nonce
-	sent        []sent
-	runs        []job.Run
-	// fail, if set, is asked before every operation.
-	fail func(op string) error
-}
-
-type nonce struct {
-	value   []byte
-	expires time.Time
-}
-
-type sent struct {
-	job job.Job
-	at  time.Time
-}
-
-func (m *memory) enter(op string) (func(), error) {
-	m.mu.Lock()
-	if m.fail != nil {
-		if err := m.fail(op); err != nil {
-			m.mu.Unlock()
-			return nil, err
-		}
-	}
-	return m.mu.Unlock, nil
-}
-
-func (m *memory) Connection(_ context.Context, id string) (connection.Connection, error) {
-	leave, err := m.enter("read")
-	if err != nil {
-		return connection.Connection{}, err
-	}
-	defer leave()
-	c, ok := m.connections[id]
-	if !ok {
-		return c, fault.New(fault.NotFound, "no connection")
-	}
-	return c, nil
-}
-
-func (m *memory) UpdateConnection(_ context.Context, c connection.Connection) (connection.Connection, error) {
-	leave, err := m.enter("update")
-	if err != nil {
-		return c, err
-	}
-	defer leave()
-	if m.connections[c.ID].Version != c.Version {
-		return c, fault.New(fault.Conflict, "stale")
-	}
-	c.Version += "+"
-	m.connections[c.ID] = c
-	return c, nil
-}
-
-func (m *memory) Claim(_ context.Context, tenant, id string) error {
-	leave, err := m.enter("claim")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if owner := m.claims[tenant]; owner != "" && owner != id {
-		return fault.New(fault.Conflict, "owned")
-	}
-	m.claims[tenant] = id
-	return nil
-}
-
-func (m *memory) Owner(_ context.Context, tenant string) (string, error) {
-	leave, err := m.enter("owner")
-	if err != nil {
-		return "", err
-	}
-	defer leave()
-	if m.claims[tenant] == "" {
-		return "", fault.New(fault.NotFound, "unclaimed")
-	}
-	return m.claims[tenant], nil
-}
-
-func (m *memory) PutNonce(_ context.Context, key string, value []byte, expires time.Time) error {
-	leave, err := m.enter("put")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	m.nonces[key] = nonce{value, expires}
-	return nil
-}
-
-func (m *memory) TakeNonce(_ context.Context, key string, now time.Time) ([]byte, error) {
-	leave, err := m.enter("take")
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	n, ok := m.nonces[key]
-	delete(m.nonces, key)
-	if !ok || !now.Before(n.expires) {
-		return nil, fault.New(fault.NotFound, "no such nonce")
-	}
-	return n.value, nil
-}
-
-func (m *memory) Send(_ context.Context, j job.Job, at time.Time) error {
-	leave, err := m.enter("send")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	m.sent = append(m.sent, sent{j, at})
-	return nil
-}
-
-func (m *memory) Runs(_ context.Context, _, after string, limit int) ([]job.Run, string, error) {
-	rest := m.runs
-	for len(rest) > 0 && rest[0].ID <= after {
-		rest = rest[1:]
-	}
-	if len(rest) <= limit {
-		return rest, "", nil
-	}
-	return rest[:limit], rest[limit-1].ID, nil
-}
-
-func (m *memory) Run(context.Context, string, string) (job.Run, error) {
-	return job.Run{}, fault.New(fault.NotFound, "no open run")
-}
-
-// picture is all that is kept for good, as text.
-func (m *memory) picture() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b, err := json.MarshalIndent([]any{m.connections, m.claims, fmt.Sprint(m.sent)}, "", " ")
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
 
 // world is our server, Microsoft's and the store.
 type world struct {
@@ -199,13 +56,16 @@ type world struct {
 	flow  *consent.Flow
 	links consent.Links
 	clock time.Time
+	// app is the client ID that consent is to be asked for.
+	app string
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, clock: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
+	w := &world{t: t, app: teamsApp, clock: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return w.clock }
 	w.memory = &memory{
 		connections: map[string]connection.Connection{}, claims: map[string]string{}, nonces: map[string]nonce{},
+		own: map[string]string{ownSecret: contosoApp},
 	}
 	for id, name := range map[string]string{contoso: "Contoso <Ltd>", fabrik: "Fabrikam"} {
 		w.connections[id] = connection.Connection{
@@ -222,13 +82,16 @@ func newWorld(t *testing.T) *world {
 	}
 	log := slog.New(slog.DiscardHandler)
 	w.flow = &consent.Flow{
-		Connections: w, Claims: w, Nonces: w, Queue: w, Runs: w, Links: w.links,
+		Connections: w, Claims: w, Nonces: w, Queue: w, Runs: w, Links: w.links, Audit: w,
+		Registered: connection.Apps{"base": baseApp, "teams": teamsApp, "mailboxes": mailApp}, Own: w,
 		SignIn: signin.New(signin.Config{
-			Authority: w.entra.URL, AppID: appID, Callback: w.ours.URL + "/consent/callback",
-			Assertion: func(context.Context) (string, error) { return "app-assertion", nil },
+			Authority: w.entra.URL, Callback: w.ours.URL + "/consent/callback",
+			Prove: func(_ context.Context, app connection.App, _ string) (url.Values, error) {
+				return url.Values{"client_assertion": {"assertion of " + app.ID + app.Own}}, nil
+			},
 			Transport: w.entra.Client().Transport, Now: now,
 		}),
-		Authority: w.entra.URL, AppID: appID, Scope: "https://graph.microsoft.com/.default",
+		Authority: w.entra.URL, Scope: "https://graph.microsoft.com/.default",
 		Callback: w.ours.URL + "/consent/callback", Now: now, Log: log,
 	}
 	pg, err := pages.New("Desk", w.ours.URL, w.entra.URL, log)
@@ -296,13 +159,17 @@ func (w *world) get(b *http.Client, address string) answer {
 	return w.do(b, r)
 }
 
+// confirmed is the form of somebody who says that they may consent.
+const confirmed = "may=yes"
+
 // press presses the button behind a link.
 func (w *world) press(b *http.Client, link string) answer {
 	w.t.Helper()
-	r, err := http.NewRequest(http.MethodPost, link+"/authorize", nil)
+	r, err := http.NewRequest(http.MethodPost, link+"/authorize", strings.NewReader(confirmed))
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return w.do(b, r)
 }
 
@@ -324,6 +191,9 @@ func (w *world) signIn(b *http.Client, id string, who user, change func(*grant))
 		w.t.Fatalf("button: status %d: %s", a.status, a.body)
 	}
 	state, code := w.entra.signIn(w.t, a.location, who, change)
+	if u, err := url.Parse(a.location); err != nil || u.Query().Get("client_id") != w.app {
+		w.t.Fatalf("sign-in at %s, want it for app %s", a.location, w.app)
+	}
 	return w.back(b, "code", code, "state", state, "session_state", "x")
 }
 
@@ -339,7 +209,7 @@ func (w *world) consentState(a answer, tenant string) string {
 	if got, want := strings.TrimSuffix(a.location, u.RawQuery), w.entra.URL+"/"+tenant+"/v2.0/adminconsent?"; got != want {
 		w.t.Fatalf("admin consent at %q, want %q", got, want)
 	}
-	if q.Get("scope") != "https://graph.microsoft.com/.default" || q.Get("client_id") != appID || q.Get("redirect_uri") != w.ours.URL+"/consent/callback" {
+	if q.Get("scope") != "https://graph.microsoft.com/.default" || q.Get("client_id") != w.app || q.Get("redirect_uri") != w.ours.URL+"/consent/callback" {
 		w.t.Fatalf("admin consent asks for %v", q)
 	}
 	return q.Get("state")

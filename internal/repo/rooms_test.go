@@ -18,7 +18,7 @@ type room struct {
 
 var (
 	vocabulary = []string{"internal/directory", "internal/connection", "internal/job", "internal/fault"}
-	useCases   = []string{"internal/schedule", "internal/consent", "internal/reconcile", "internal/api", "internal/pages"}
+	useCases   = []string{"internal/schedule", "internal/consent", "internal/govern", "internal/reconcile", "internal/api", "internal/pages"}
 )
 
 var rooms = []room{
@@ -36,6 +36,7 @@ var rooms = []room{
 	// use cases: they declare the interfaces that adapters fill
 	{"internal/schedule", vocabulary},
 	{"internal/consent", vocabulary},
+	{"internal/govern", vocabulary},
 	{"internal/reconcile", vocabulary},
 	{"internal/api", all(useCases, vocabulary)},
 	{"internal/pages", all(useCases, vocabulary)},

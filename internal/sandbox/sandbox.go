@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -84,7 +85,10 @@ type Sandbox struct {
 	PublicURL string
 	// FunctionKey opens /v1.
 	FunctionKey string
-	CA          *pki.CA
+	// Apps are the client IDs of the vendor's app registrations by profile:
+	// "base", "teams" and "mailboxes".
+	Apps map[string]string
+	CA   *pki.CA
 	// RootFile holds the root certificate, for SSL_CERT_FILE and curl.
 	RootFile string
 
@@ -124,6 +128,9 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		CA: s.CA, Now: o.Now, Seed: o.Seed, ConsentDelay: o.ConsentDelay, PageSize: o.PageSize, MembersPage: o.MembersPage,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err = s.addApps(); err != nil {
 		return nil, err
 	}
 	s.Tables, err = tablestore.Start(ctx, tablestore.Options{
@@ -181,6 +188,20 @@ func (s *Sandbox) startBus(o Options) (err error) {
 	return err
 }
 
+// addApps registers the vendor's apps of the smaller profiles beside the
+// default one, which asks for all. The permissions are written out, since the
+// sandbox must not take them from what it is to prove.
+func (s *Sandbox) addApps() (err error) {
+	base := []string{"User.Read.All", "Organization.Read.All", "LicenseAssignment.Read.All"}
+	teams := append(slices.Clone(base), "GroupMember.Read.All", "Member.Read.Hidden")
+	s.Apps = map[string]string{"mailboxes": s.Microsoft.AppID()}
+	if s.Apps["base"], err = s.Microsoft.AddApp(microsoft.AppSpec{Name: "Rollcall base", Permissions: base}); err != nil {
+		return err
+	}
+	s.Apps["teams"], err = s.Microsoft.AddApp(microsoft.AppSpec{Name: "Rollcall teams", Permissions: teams})
+	return err
+}
+
 // startFront listens where Azure's front end would: over TLS, in front of the
 // host. The address must be known before the handler starts.
 func (s *Sandbox) startFront(addr string) error {
@@ -210,10 +231,14 @@ func (s *Sandbox) env(over map[string]string) []string {
 		"PUBLIC_URL":           s.PublicURL,
 		"LINK_KEYS":            base64.StdEncoding.EncodeToString(key),
 		"AZURE_CLIENT_ID":      s.Microsoft.IdentityClientID(),
-		"ENTRA_APP_ID":         s.Microsoft.AppID(),
+		"ENTRA_APP_ID":         s.Apps["mailboxes"],
+		"ENTRA_APPS":           "base=" + s.Apps["base"] + ",teams=" + s.Apps["teams"],
 		"AZURE_AUTHORITY_HOST": s.Microsoft.AuthorityURL(),
 		"GRAPH_ENDPOINT":       s.Microsoft.GraphURL(),
 		"TABLES_ENDPOINT":      s.Tables.URL(),
+		"KEY_VAULT_URL":        s.Microsoft.VaultURL(),
+		// The vault's name leads to Azure; this is where it is on loopback.
+		"KEY_VAULT_CUSTOM_ENDPOINT":                     s.Microsoft.VaultAddr(),
 		"ServiceBusConnection__fullyQualifiedNamespace": namespace,
 		"SERVICEBUS_CUSTOM_ENDPOINT":                    s.Bus.Addr(),
 		// What App Service gives to an app with a managed identity.

@@ -28,8 +28,8 @@ const (
 
 // Preview starts a run that writes beside the stored directory, not into it,
 // and returns that run. It returns [fault.NotFound] for an unknown connection,
-// [fault.Denied] with code "not_connected" for one that cannot run, and
-// [fault.Throttled] within two minutes of the last preview, with the run of
+// [fault.Denied] for one that cannot run, with the codes of [Scheduler.Manual],
+// and [fault.Throttled] within two minutes of the last preview, with the run of
 // that one.
 func (s *Scheduler) Preview(ctx context.Context, id, actor string) (run string, err error) {
 	defer fault.Wrap(&err, "schedule: preview of %s", id)
@@ -54,7 +54,7 @@ func (s *Scheduler) Person(ctx context.Context, id, person, actor string) (run s
 // asked for a sync of the person since, and sends its message if that is not
 // known to have arrived. It fails as [Scheduler.Person] does, but with a limit
 // of ten within ten minutes, and the connection need not be able to run: it
-// suffices that it has ever had a tenant.
+// suffices that it has ever had a tenant, and is not offboarded.
 func (s *Scheduler) Erase(ctx context.Context, id, person, actor string) (run string, err error) {
 	defer fault.Wrap(&err, "schedule: erasure of person %s of %s", person, id)
 	if err := checkPerson(person); err != nil {
@@ -88,9 +88,8 @@ func (s *Scheduler) ask(ctx context.Context, id string, a connection.Ask, l limi
 		if err != nil {
 			return "", err
 		}
-		if !c.Live() && (a.Trigger != string(job.Erase) || c.Tenant == "") {
-			return "", fault.New(fault.Denied, "status is %q", c.Status).WithCode("not_connected").
-				WithRemedy("Send the customer's administrator the link; the first sync starts by itself when they have consented.")
+		if err := refuse(&c); err != nil && !(a.Trigger == string(job.Erase) && erasable(&c)) {
+			return "", err
 		}
 		now := s.Now().UTC()
 		if last := lastAsk(&c, &a); last != nil {
@@ -131,6 +130,11 @@ func (s *Scheduler) ask(ctx context.Context, id string, a connection.Ask, l limi
 			return "", err
 		}
 	}
+}
+
+// erasable reports whether there may be stored people, and runs to erase one.
+func erasable(c *connection.Connection) bool {
+	return c.Tenant != "" && c.Status != connection.Offboarded
 }
 
 // lastAsk is the newest run of the same kind and person, nil if there is none.

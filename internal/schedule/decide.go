@@ -13,7 +13,7 @@ import (
 // returns its run. It returns [fault.NotFound] for an unknown connection,
 // [fault.Conflict] with code "plan_decided" if no plan of that run with that
 // hash waits, or another decision on it is under way, and [fault.Denied] with
-// code "not_connected" if the connection cannot run.
+// the codes of [Scheduler.Manual] if the connection cannot run.
 //
 // The first decision on a plan counts; it is stored, with who made it, before
 // its message is sent. After any other error the call is to be repeated: the
@@ -31,9 +31,12 @@ func (s *Scheduler) Decide(ctx context.Context, id, run, hash string, approve bo
 	if f.Plan == nil || f.Plan.Run != run || f.Plan.Hash != hash {
 		return "", decided("no such plan waits")
 	}
-	if !c.Live() { // the worker would drop the message
-		return "", fault.New(fault.Denied, "status is %q", c.Status).WithCode("not_connected").
-			WithRemedy("Have the customer's administrator finish consenting, then decide again; until then the plan waits.")
+	if err := refuse(&c); err != nil { // the worker would drop the message
+		e := fault.Of(err)
+		if e.Code == "not_connected" {
+			err = e.WithRemedy("Have the customer's administrator finish consenting, then decide again; until then the plan waits.")
+		}
+		return "", err
 	}
 	trigger := job.Reject
 	if approve {

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/connection"
@@ -38,16 +39,23 @@ type Previews interface {
 	Purge(ctx context.Context, part string, limit int) (done bool, err error)
 }
 
-// Janitor goes through all connections and repairs what crashes left behind.
-// All fields are required.
+// Janitor goes through all connections, repairs what crashes left behind, and
+// judges who is disconnected. All fields are required, but for Credentials:
+// without them nobody is warned of their end.
 type Janitor struct {
-	Store     Keeper
-	Previews  Previews
-	Repairers []Repairer
-	Now       func() time.Time
-	Log       *slog.Logger
+	Store       Keeper
+	Previews    Previews
+	Repairers   []Repairer
+	Waves       Waves
+	Audit       Audit
+	Credentials Credentials
+	Now         func() time.Time
+	Log         *slog.Logger
 	// Retention is how long committed changes can be read; 0 means forever.
 	Retention time.Duration
+
+	// warned is the day, since 1970, on which Credentials were last looked at.
+	warned atomic.Int64
 }
 
 // claimGrace is how long a claim may belong to a connection that is not
@@ -69,7 +77,11 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 			first = err
 		}
 	}
-	tenants := make(map[string]string) // by connection
+	tenants, owns := make(map[string]string), make(map[string]string) // by connection
+	var (
+		suspects []connection.Connection
+		verified int
+	)
 	purges := maxPurges
 	for after := ""; ; {
 		cs, next, err := j.Store.Connections(ctx, after, page)
@@ -77,14 +89,23 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 			return err
 		}
 		for _, c := range cs {
-			if c.Live() || c.Status == connection.Consenting {
+			if c.Live() || c.Status == connection.Consenting || c.Status == connection.Paused {
 				tenants[c.ID] = c.Tenant
+			}
+			if c.OwnApp != "" && c.Status != connection.Offboarded {
+				owns[c.ID] = c.OwnApp
+			}
+			if c.Live() {
+				verified++
+				if c.Health.Suspicion != nil {
+					suspects = append(suspects, c)
+				}
 			}
 			for _, r := range j.Repairers {
 				note("connection", c.ID, r.Repair(ctx, c, now))
 			}
 			note("preview", c.ID, j.drop(ctx, c, now, &purges))
-			if j.Retention > 0 && c.Live() {
+			if j.Retention > 0 && (c.Live() || c.Status == connection.Paused) {
 				_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
 				note("changes", c.ID, err)
 			}
@@ -94,14 +115,16 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 		}
 		after = next
 	}
+	note("suspicions", "", j.judge(ctx, suspects, verified, now))
 	note("claims", "", j.free(ctx, tenants, now))
+	note("credentials", "", j.expiries(ctx, owns, now))
 	_, err = j.Store.SweepNonces(ctx, now)
 	note("nonces", "", err)
 	return first
 }
 
-// free releases the tenants whose owners never connected, or connected
-// another one.
+// free releases the tenants whose owners never connected, connected another
+// one, or have been offboarded. Who is paused or disconnected keeps theirs.
 func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.Time) error {
 	for after := ""; ; {
 		cs, next, err := j.Store.Claims(ctx, after, page)
@@ -115,7 +138,7 @@ func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.
 			if err := j.Store.Release(ctx, c); err != nil {
 				return err
 			}
-			j.Log.InfoContext(ctx, "claim of a tenant that was never connected released", "connection", c.Connection)
+			j.Log.InfoContext(ctx, "claim of a tenant that is not connected released", "connection", c.Connection)
 		}
 		if next == "" {
 			return nil

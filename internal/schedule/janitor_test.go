@@ -30,7 +30,10 @@ func (r *repairs) Repair(_ context.Context, c connection.Connection, _ time.Time
 }
 
 func (w *world) janitor(rs ...schedule.Repairer) *schedule.Janitor {
-	return &schedule.Janitor{Store: w.store, Previews: w.store, Repairers: rs, Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour}
+	return &schedule.Janitor{
+		Store: w.store, Previews: w.store, Waves: w.store, Audit: w.store, Repairers: rs,
+		Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour,
+	}
 }
 
 func (w *world) owner(tenant string) string {
@@ -58,9 +61,12 @@ func TestStaleClaims(t *testing.T) {
 		with(connection.Failed, tenantOf(1), later),
 		with(connection.Consenting, tenantOf(2), time.Time{}),
 		with(connection.Connected, tenantOf(3), later),
+		with(connection.Paused, tenantOf(4), later),
+		with(connection.Disconnected, tenantOf(5), later),
 		with(connection.Invited, "", time.Time{}),
 		with(connection.OK, tenantOf(0), later), // connected another tenant after all
-		with(connection.Failed, tenantOf(6), time.Time{}),
+		with(connection.Failed, tenantOf(8), time.Time{}),
+		with(connection.Offboarded, tenantOf(9), later),
 		connection.NewID(), // whose connection is gone
 	}
 	for i, id := range owners {
@@ -71,7 +77,7 @@ func TestStaleClaims(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		kept  int
-	}{{time.Hour, 8}, {2*time.Hour - time.Second, 8}, {2*time.Hour + time.Minute, 4}, {48 * time.Hour, 4}} {
+	}{{time.Hour, 11}, {2*time.Hour - time.Second, 11}, {2*time.Hour + time.Minute, 6}, {48 * time.Hour, 6}} {
 		w.clock.Until(time.Now().Add(c.after))
 		j := w.janitor()
 		j.Now = func() time.Time { return time.Now().Add(c.after) }

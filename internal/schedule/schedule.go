@@ -48,7 +48,8 @@ type Scheduler struct {
 	Runs        Runs
 	Now         func() time.Time
 	Log         *slog.Logger
-	// Interval is the time between two slots of a connection.
+	// Interval is the time between two slots of a connection that has no
+	// schedule of its own.
 	Interval time.Duration
 	// Spread is the window over which connections that are due together are
 	// spread, by a hash of their IDs. Zero means none.
@@ -130,15 +131,9 @@ func (s *Scheduler) slot(ctx context.Context, c connection.Connection, now time.
 		if !c.NextDue.Equal(slot) {
 			return false // somebody else moved it on
 		}
-		c.NextDue = nextSlot(slot, now, s.Interval)
+		c.Advance(now, s.Interval)
 		return true
 	})
-}
-
-// nextSlot is the first slot after now.
-func nextSlot(slot, now time.Time, interval time.Duration) time.Time {
-	missed := max(now.Sub(slot), 0) / interval
-	return slot.Add((missed + 1) * interval)
 }
 
 // spread places an ID within the window, always at the same point.
@@ -155,11 +150,29 @@ func spread(id string, window time.Duration) time.Duration {
 // sends it again. Sent twice, it runs once.
 const resendAfter = 2 * time.Second
 
-// Manual starts a sync by hand and returns its run. It returns
-// [fault.NotFound] for an unknown connection, [fault.Denied] with code
-// "not_connected" for one that cannot run, and [fault.Throttled] within the
+// refuse says why no run of the connection may open; nil if one may.
+func refuse(c *connection.Connection) error {
+	e := fault.New(fault.Denied, "status is %q", c.Status)
+	switch {
+	case c.Live():
+		return nil
+	case c.Status == connection.Paused:
+		return e.WithCode("paused").WithRemedy("Resume the connection, then ask again.")
+	case c.Status == connection.Offboarded:
+		return e.WithCode("offboarded").WithRemedy("This connection has ended. Create a new one and send its link to the customer's administrator.")
+	default:
+		return e.WithCode("not_connected").
+			WithRemedy("Send the customer's administrator the link; the first sync starts by itself when they have consented.")
+	}
+}
+
+// Manual starts a sync by hand and returns its run. It takes the place of a
+// slot that saved settings have hastened. It returns [fault.NotFound] for an
+// unknown connection, [fault.Denied] for one that cannot run, with code
+// "not_connected", "paused" or "offboarded", and [fault.Throttled] within the
 // cooldown, also to whoever lost the race against another call; the run is
-// then the one asked for before.
+// then the one asked for before. One that is disconnected may be tried: that is
+// how it heals soonest.
 func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, err error) {
 	defer fault.Wrap(&err, "schedule: manual sync of %s", id)
 	mine := "" // the run of a try whose answer may have been lost
@@ -169,9 +182,8 @@ func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, e
 			return "", err
 		}
 		now := s.Now().UTC()
-		if !c.Live() {
-			return "", fault.New(fault.Denied, "status is %q", c.Status).WithCode("not_connected").
-				WithRemedy("Send the customer's administrator the link; the first sync starts by itself when they have consented.")
+		if err := refuse(&c); err != nil {
+			return "", err
 		}
 		if mine != "" && c.Manual.Run == mine {
 			s.deliver(ctx, c)
@@ -183,11 +195,12 @@ func (s *Scheduler) Manual(ctx context.Context, id, actor string) (run string, e
 			}
 			e := fault.New(fault.Throttled, "last manual sync was at %s", c.Manual.At.Format(time.RFC3339)).WithCode("cooldown").
 				WithRemedy("Wait for the time that Retry-After gives, or read the run that is under way: %s.", c.Manual.Run)
-			e.After = wait
+			e.After = min(wait, s.Cooldown) // another process's clock may be ahead
 			return c.Manual.Run, e
 		}
 		mine = job.RunID(now, id, rand.Text())
 		c.Manual = connection.Manual{At: now, Run: mine, By: actor}
+		c.Restore()
 		stored, err := s.Connections.UpdateConnection(ctx, c)
 		switch {
 		case err == nil:

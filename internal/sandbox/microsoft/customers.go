@@ -57,54 +57,6 @@ func (s *Server) Tenant(id string) *tenant.Tenant { return s.tenants.Get(id) }
 // Tenants lists the tenants in the order in which they were added.
 func (s *Server) Tenants() []*tenant.Tenant { return s.tenants.All() }
 
-// Consent grants the app its permissions (or just the given ones) in a
-// tenant, as an administrator would, after the delay that consent has now.
-func (s *Server) Consent(tenantID string, permissions ...string) error {
-	t := s.tenants.Get(tenantID)
-	if t == nil {
-		return fmt.Errorf("microsoft: consent: tenant %s: %w", tenantID, tenant.ErrNotFound)
-	}
-	if len(permissions) == 0 {
-		permissions = s.opt.Permissions
-	}
-	t.Consent(s.opt.AppID, permissions, s.consentDelay())
-	return nil
-}
-
-// Revoke deletes the app from a tenant: the token endpoint answers
-// AADSTS700016 until it is consented again.
-func (s *Server) Revoke(tenantID string) {
-	if t := s.tenants.Get(tenantID); t != nil {
-		t.Revoke(s.opt.AppID)
-	}
-}
-
-// DisableApp switches the app off in a tenant: AADSTS7000112.
-func (s *Server) DisableApp(tenantID string) { s.switchApp(tenantID, true) }
-
-// EnableApp switches it on again.
-func (s *Server) EnableApp(tenantID string) { s.switchApp(tenantID, false) }
-
-func (s *Server) switchApp(tenantID string, off bool) {
-	if t := s.tenants.Get(tenantID); t != nil {
-		t.Disable(s.opt.AppID, off)
-	}
-}
-
-// RemoveRole takes one permission back; tokens that were issued keep it.
-func (s *Server) RemoveRole(tenantID, role string) {
-	if t := s.tenants.Get(tenantID); t != nil {
-		t.RemoveRole(s.opt.AppID, role)
-	}
-}
-
-// AddRole gives one permission more, or back, to the tokens to come.
-func (s *Server) AddRole(tenantID, role string) {
-	if t := s.tenants.Get(tenantID); t != nil {
-		t.AddRole(s.opt.AppID, role)
-	}
-}
-
 func (s *Server) consentDelay() time.Duration { return time.Duration(s.delay.Load()) }
 
 // SetConsentDelay says how long later consents take to spread.

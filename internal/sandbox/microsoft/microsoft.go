@@ -1,6 +1,6 @@
 // Package microsoft is the sandbox's Microsoft: Entra sign-in, admin consent
-// and tokens, the managed identity endpoint, and Graph, all on loopback, over
-// directories that can be edited while it runs. A client needs nothing but
+// and tokens, the managed identity endpoint, Graph and Key Vault, all on
+// loopback, over directories that can be edited while it runs. A client needs nothing but
 // other addresses and one root certificate to take it for the real one.
 package microsoft
 
@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +27,7 @@ import (
 	"rollcall/internal/sandbox/microsoft/graph"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/microsoft/token"
+	"rollcall/internal/sandbox/microsoft/vault"
 	"rollcall/internal/sandbox/microsoft/wire"
 	"rollcall/internal/sandbox/pki"
 )
@@ -38,7 +38,7 @@ type Options struct {
 	CA               *pki.CA
 	Now              func() time.Time // default time.Now
 	Seed             uint64
-	AppID            string        // client ID of the multi-tenant app registration
+	AppID            string        // client ID of the default app registration; more with AddApp
 	AppName          string        // default "Rollcall"
 	Permissions      []string      // application permissions that the app asks for; default [DefaultPermissions]
 	RedirectURIs     []string      // registered redirect URIs, compared as text
@@ -52,8 +52,8 @@ type Options struct {
 // DefaultPermissions are what the app asks for unless told otherwise: all that
 // Rollcall may use.
 var DefaultPermissions = []string{
-	"User.Read.All", "Organization.Read.All", "GroupMember.Read.All", "Member.Read.Hidden",
-	"LicenseAssignment.Read.All", "Reports.Read.All", "MailboxSettings.Read",
+	"User.Read.All", "Organization.Read.All", "LicenseAssignment.Read.All", "GroupMember.Read.All", "Member.Read.Hidden",
+	"Reports.Read.All", "MailboxSettings.Read",
 }
 
 // TenantSpec describes a tenant to add; see [tenant.Spec].
@@ -66,10 +66,11 @@ type Server struct {
 	faults   fault.Set
 	keys     *token.Keyring
 	entra    *entra.Server
+	vault    *vault.Server
 	gate     wire.Gate
 	delay    atomic.Int64
 	secret   string // X-IDENTITY-HEADER
-	urls     [4]string
+	urls     [ports]string
 	servers  []*http.Server
 	running  sync.WaitGroup
 	mu       sync.Mutex
@@ -83,9 +84,11 @@ const (
 	graphAPI
 	identity
 	controlAPI
+	keyVault
+	ports // how many there are
 )
 
-// Start listens on four free ports of 127.0.0.1 and serves until Close.
+// Start listens on free ports of 127.0.0.1 and serves until Close.
 func Start(o Options) (*Server, error) {
 	if o.CA == nil {
 		return nil, errors.New("microsoft: start: a CA is required")
@@ -140,7 +143,11 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
-	var listeners [4]net.Listener
+	named, err := s.opt.CA.ServerTLS(vault.Host)
+	if err != nil {
+		return err
+	}
+	var listeners [ports]net.Listener
 	for i := range listeners {
 		if listeners[i], err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
 			for _, l := range listeners[:i] {
@@ -163,8 +170,11 @@ func (s *Server) start() error {
 	}
 	for i, l := range listeners {
 		srv := &http.Server{Handler: handlers[i], ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-		if i == authority || i == graphAPI {
+		switch i {
+		case authority, graphAPI:
 			srv.TLSConfig = secure.Clone()
+		case keyVault:
+			srv.TLSConfig = named
 		}
 		s.servers = append(s.servers, srv)
 		s.running.Go(func() { serve(srv, l, srv.TLSConfig) })
@@ -181,27 +191,34 @@ func serve(srv *http.Server, l net.Listener, secure *tls.Config) {
 	_ = srv.Serve(l)
 }
 
-func (s *Server) handlers() ([4]http.Handler, error) {
+func (s *Server) handlers() ([ports]http.Handler, error) {
 	o := s.opt
 	s.entra = entra.New(entra.Config{
 		Gate: &s.gate, Now: o.Now, Tenants: &s.tenants, Keys: s.keys, Authority: s.urls[authority], Graph: s.urls[graphAPI],
-		AppID: o.AppID, AppName: o.AppName, Permissions: o.Permissions, IdentityClientID: o.IdentityClientID,
-		IdentityHeader: s.secret, VendorTenant: o.VendorTenant, ConsentDelay: s.consentDelay,
+		IdentityClientID: o.IdentityClientID, IdentityHeader: s.secret, VendorTenant: o.VendorTenant, ConsentDelay: s.consentDelay,
 	})
-	s.entra.SetRedirectURIs(o.RedirectURIs)
+	_, err := s.entra.AddApp(AppSpec{ID: o.AppID, Name: o.AppName, Permissions: o.Permissions, RedirectURIs: o.RedirectURIs})
+	if err != nil {
+		return [ports]http.Handler{}, err
+	}
+	s.vault = vault.New(vault.Config{
+		Gate: &s.gate, Now: o.Now, Keys: s.keys, Authority: s.urls[authority], Tenant: o.VendorTenant, Reader: o.IdentityClientID,
+	})
 	g, err := graph.New(graph.Config{
 		Gate: &s.gate, Now: o.Now, Tenants: &s.tenants, Keys: s.keys, Base: s.urls[graphAPI], Public: entra.GraphResource, PageSize: o.PageSize, MembersPage: o.MembersPage,
 	})
 	if err != nil {
-		return [4]http.Handler{}, err
+		return [ports]http.Handler{}, err
 	}
 	msi := http.NewServeMux()
 	msi.HandleFunc("GET /msi/token", s.entra.Identity)
 	ctl := control.New(control.Config{
-		Tenants: &s.tenants, Faults: &s.faults, AddTenant: s.NewTenant, Consent: s.Consent, AppID: o.AppID,
-		RotateKeys: s.RotateKeys, SetConsentDelay: s.SetConsentDelay, SetRedirectURIs: s.SetRedirectURIs,
+		Tenants: &s.tenants, Faults: &s.faults, Entra: s.entra, Vault: s.vault, AddTenant: s.NewTenant,
+		RotateKeys: s.RotateKeys, SetConsentDelay: s.SetConsentDelay,
 	})
-	return [4]http.Handler{authority: s.entra.Handler(), graphAPI: g.Handler(), identity: msi, controlAPI: ctl}, nil
+	return [ports]http.Handler{
+		authority: s.entra.Handler(), graphAPI: g.Handler(), identity: msi, controlAPI: ctl, keyVault: s.vault.Handler(),
+	}, nil
 }
 
 // Close stops serving and cuts what is under way.
@@ -229,24 +246,12 @@ func (s *Server) IdentityHeader() string { return s.secret }
 // ControlURL is the address of the control API.
 func (s *Server) ControlURL() string { return s.urls[controlAPI] }
 
-// AppID is the client ID of the app registration.
-func (s *Server) AppID() string { return s.opt.AppID }
-
 // IdentityClientID is the client ID of the managed identity, for
 // AZURE_CLIENT_ID.
 func (s *Server) IdentityClientID() string { return s.opt.IdentityClientID }
 
-// VendorTenant is the tenant of the app registration and the identity.
+// VendorTenant is the tenant of the app registrations and the identity.
 func (s *Server) VendorTenant() string { return s.opt.VendorTenant }
-
-// SetRedirectURIs replaces the registered redirect URIs.
-func (s *Server) SetRedirectURIs(uris ...string) { s.entra.SetRedirectURIs(uris) }
-
-// RegisterCertificate lets the app sign assertions with the certificate's key.
-func (s *Server) RegisterCertificate(c *x509.Certificate) { s.entra.RegisterCertificate(c) }
-
-// SetSecret lets the app use a client secret until its end of life.
-func (s *Server) SetSecret(secret string, expires time.Time) { s.entra.SetSecret(secret, expires) }
 
 // RotateKeys makes a new signing key; the one before stays published.
 func (s *Server) RotateKeys() error { return s.keys.Rotate() }

@@ -2,14 +2,10 @@ package microsoft_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
@@ -240,19 +236,15 @@ func TestCertificateAndSecret(t *testing.T) {
 	if err := r.Consent(a.ID); err != nil {
 		t.Fatal(err)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	app, err := pki.App(time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
+	certs, key, err := azidentity.ParseCertificates(app.PEM, nil)
+	if err != nil || len(certs) != 1 {
+		t.Fatal(len(certs), err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert := certs[0]
 	try := func(cred azcore.TokenCredential, err error) (int, error) {
 		t.Helper()
 		if err != nil {

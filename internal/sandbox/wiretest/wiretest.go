@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/credential"
 	"rollcall/internal/sandbox/microsoft"
 	"rollcall/internal/sandbox/microsoft/fault"
@@ -131,13 +132,20 @@ func (w *Wires) TLS() *tls.Config {
 	return &tls.Config{RootCAs: w.CA.Pool(), MinVersion: tls.VersionTLS12}
 }
 
-// Credentials are new ones, without any tenant's token.
-func (w *Wires) Credentials(t testing.TB) *credential.Credentials {
+// Credentials are new ones, without any tenant's token: of the managed
+// identity, and as the changes make them.
+func (w *Wires) Credentials(t testing.TB, changes ...func(*credential.Options)) *credential.Credentials {
 	t.Helper()
-	c, err := credential.New(credential.Options{
-		Identity: w.Microsoft.IdentityClientID(), Authority: w.Microsoft.AuthorityURL(), App: w.Microsoft.AppID(),
+	o := credential.Options{
+		Identity: w.Microsoft.IdentityClientID(), Authority: w.Microsoft.AuthorityURL(),
+		Apps:   connection.Apps{"mailboxes": w.Microsoft.AppID()},
 		Client: &http.Client{Transport: w.Transport, Timeout: 30 * time.Second},
-	})
+		Vault:  credential.VaultOptions{URL: w.Microsoft.VaultURL(), Endpoint: w.Microsoft.VaultAddr()},
+	}
+	for _, change := range changes {
+		change(&o)
+	}
+	c, err := credential.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

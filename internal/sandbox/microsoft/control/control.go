@@ -11,20 +11,21 @@ import (
 	"strconv"
 	"time"
 
+	"rollcall/internal/sandbox/microsoft/entra"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
+	"rollcall/internal/sandbox/microsoft/vault"
 )
 
 // Config is what the control API steers.
 type Config struct {
 	Tenants         *tenant.Registry
 	Faults          *fault.Set
-	AppID           string
+	Entra           *entra.Server
+	Vault           *vault.Server
 	AddTenant       func(tenant.Spec) (*tenant.Tenant, error)
-	Consent         func(tenantID string, permissions ...string) error
 	RotateKeys      func() error
 	SetConsentDelay func(time.Duration)
-	SetRedirectURIs func(...string)
 }
 
 type api struct{ Config }
@@ -69,6 +70,9 @@ func New(c Config) http.Handler {
 		"PUT /tenants/{tenant}/skus":                            a.setSKUs,
 		"PUT /tenants/{tenant}/mailboxes/{id}":                  a.setMailbox,
 		"DELETE /tenants/{tenant}/mailboxes/{id}":               a.removeMailbox,
+		"POST /tenants/{tenant}/reinstate":                      a.reinstate,
+		"PUT /tenants/{tenant}/block/{code}":                    a.block,
+		"DELETE /tenants/{tenant}/block":                        a.unblock,
 		"POST /tenants/{tenant}/disable":                        a.disable,
 		"POST /tenants/{tenant}/enable":                         a.enable,
 		"GET /tenants/{tenant}/groups":                          a.groups,
@@ -80,14 +84,21 @@ func New(c Config) http.Handler {
 		"POST /tenants/{tenant}/groups/{id}/purge":              a.purgeGroup,
 		"PUT /tenants/{tenant}/groups/{id}/members/{member}":    a.addMember,
 		"DELETE /tenants/{tenant}/groups/{id}/members/{member}": a.removeMember,
-		"GET /faults":         a.faults,
-		"POST /faults":        a.addFault,
-		"DELETE /faults":      a.clearFaults,
-		"GET /faults/{id}":    a.fired,
-		"DELETE /faults/{id}": a.clearFault,
-		"GET /counters":       a.counters,
-		"POST /keys/rotate":   a.rotate,
-		"PATCH /settings":     a.settings,
+		"GET /apps":                    a.apps,
+		"POST /apps":                   a.addApp,
+		"PATCH /apps/{app}":            a.editApp,
+		"GET /vault/secrets":           a.vaultSecrets,
+		"PUT /vault/secrets/{name}":    a.setVaultSecret,
+		"DELETE /vault/secrets/{name}": a.purgeVaultSecret,
+		"PUT /vault/role/{role}":       a.setVaultRole,
+		"GET /faults":                  a.faults,
+		"POST /faults":                 a.addFault,
+		"DELETE /faults":               a.clearFaults,
+		"GET /faults/{id}":             a.fired,
+		"DELETE /faults/{id}":          a.clearFault,
+		"GET /counters":                a.counters,
+		"POST /keys/rotate":            a.rotate,
+		"PATCH /settings":              a.settings,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, h) })
 	}
@@ -123,11 +134,12 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &f):
 		return f.status
-	case errors.Is(err, tenant.ErrNotFound):
+	case errors.Is(err, tenant.ErrNotFound), errors.Is(err, vault.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, tenant.ErrConflict), errors.Is(err, tenant.ErrExists), errors.Is(err, fault.ErrFull):
 		return http.StatusConflict
-	case errors.Is(err, tenant.ErrInvalid), errors.Is(err, fault.ErrInvalid), errors.As(err, new(tenant.NotTracked)):
+	case errors.Is(err, tenant.ErrInvalid), errors.Is(err, fault.ErrInvalid), errors.As(err, new(tenant.NotTracked)),
+		errors.Is(err, entra.ErrApp), errors.Is(err, vault.ErrInvalid):
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
@@ -238,7 +250,7 @@ func (a api) settings(r *http.Request) (int, any, error) {
 		a.SetConsentDelay(d)
 	}
 	if body.RedirectURIs != nil {
-		a.SetRedirectURIs(body.RedirectURIs...)
+		return http.StatusNoContent, nil, a.Entra.SetRedirectURIs(body.RedirectURIs)
 	}
 	return http.StatusNoContent, nil, nil
 }

@@ -12,29 +12,11 @@ func (a api) groups(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	all := t.Groups()
-	skip, limit, err := window(r, len(all))
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"total": len(all), "groups": append([]tenant.Group{}, all[skip:min(skip+limit, len(all))]...)}, nil
+	return part(r, "groups", t.Groups())
 }
 
 func (a api) createGroup(r *http.Request) (int, any, error) {
-	var f tenant.Fields
-	t, err := a.in(r)
-	if err == nil {
-		err = read(r, &f)
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	id, err := t.CreateGroup(f)
-	if err != nil {
-		return 0, nil, err
-	}
-	g, _ := t.Group(id)
-	return http.StatusCreated, g, nil
+	return made(a, r, (*tenant.Tenant).CreateGroup, (*tenant.Tenant).Group)
 }
 
 // group is one group with the IDs of its direct members.
@@ -54,18 +36,7 @@ func (a api) group(r *http.Request) (int, any, error) {
 }
 
 func (a api) updateGroup(r *http.Request) (int, any, error) {
-	var f tenant.Fields
-	t, err := a.in(r)
-	if err == nil {
-		err = read(r, &f)
-	}
-	if err == nil {
-		err = t.UpdateGroup(r.PathValue("id"), f)
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	return a.group(r)
+	return a.edit(r, (*tenant.Tenant).UpdateGroup, a.group)
 }
 
 func (a api) removeGroup(r *http.Request) (int, any, error) {

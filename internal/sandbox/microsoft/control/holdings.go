@@ -29,10 +29,6 @@ func (a api) tune(r *http.Request) (int, any, error) {
 	})
 }
 
-func (a api) addRole(r *http.Request) (int, any, error) {
-	return a.do(r, func(t *tenant.Tenant) error { t.AddRole(a.AppID, r.PathValue("role")); return nil })
-}
-
 func (a api) skus(r *http.Request) (int, any, error) {
 	t, err := a.in(r)
 	if err != nil {

@@ -16,17 +16,19 @@ type summary struct {
 	People   int              `json:"people"`
 	Deleted  int              `json:"deleted"`
 	Groups   int              `json:"groups"`
-	Access   string           `json:"access"` // of the app
+	Access   string           `json:"access"` // of the default app
 	Roles    []string         `json:"roles"`  // of its tokens
+	Apps     []access         `json:"apps"`   // all that are or were known to the tenant
 	Accounts []tenant.Account `json:"accounts"`
 	Calls    map[string]int   `json:"calls"`
 }
 
 func (a api) summarize(t *tenant.Tenant) summary {
-	access, roles := t.Access(a.AppID)
+	all := a.Entra.Apps()
+	def, roles := t.Access(all[0].ID)
 	return summary{
 		ID: t.ID, Name: t.Name, Domain: t.Domain, People: t.Len(), Deleted: len(t.Deleted()), Groups: t.GroupCount(),
-		Access: access.String(), Roles: roles, Accounts: t.Accounts, Calls: t.Calls(),
+		Access: def.String(), Roles: roles, Apps: accesses(t, all), Accounts: t.Accounts, Calls: t.Calls(),
 	}
 }
 
@@ -67,12 +69,16 @@ func (a api) people(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	all := t.People()
+	return part(r, "people", t.People())
+}
+
+// part is the part of a list that skip and limit ask for.
+func part[T any](r *http.Request, name string, all []T) (int, any, error) {
 	skip, limit, err := window(r, len(all))
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, map[string]any{"total": len(all), "people": all[skip:min(skip+limit, len(all))]}, nil
+	return http.StatusOK, map[string]any{"total": len(all), name: append([]T{}, all[skip:min(skip+limit, len(all))]...)}, nil
 }
 
 // window reads skip and limit of a list with so many elements.
@@ -92,6 +98,13 @@ func window(r *http.Request, total int) (skip, limit int, err error) {
 }
 
 func (a api) create(r *http.Request) (int, any, error) {
+	return made(a, r, (*tenant.Tenant).Create, (*tenant.Tenant).Person)
+}
+
+// made makes a person or a group of the body's fields and shows it.
+func made[T any](a api, r *http.Request, create func(*tenant.Tenant, tenant.Fields) (string, error),
+	show func(*tenant.Tenant, string) (T, bool),
+) (int, any, error) {
 	var f tenant.Fields
 	t, err := a.in(r)
 	if err == nil {
@@ -100,12 +113,12 @@ func (a api) create(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	id, err := t.Create(f)
+	id, err := create(t, f)
 	if err != nil {
 		return 0, nil, err
 	}
-	p, _ := t.Person(id)
-	return http.StatusCreated, p, nil
+	v, _ := show(t, id)
+	return http.StatusCreated, v, nil
 }
 
 func (a api) person(r *http.Request) (int, any, error) {
@@ -121,18 +134,25 @@ func (a api) person(r *http.Request) (int, any, error) {
 }
 
 func (a api) update(r *http.Request) (int, any, error) {
+	return a.edit(r, (*tenant.Tenant).Update, a.person)
+}
+
+// edit writes the body's fields into a person or a group and shows it.
+func (a api) edit(r *http.Request, update func(*tenant.Tenant, string, tenant.Fields) error,
+	show func(*http.Request) (int, any, error),
+) (int, any, error) {
 	var f tenant.Fields
 	t, err := a.in(r)
 	if err == nil {
 		err = read(r, &f)
 	}
 	if err == nil {
-		err = t.Update(r.PathValue("id"), f)
+		err = update(t, r.PathValue("id"), f)
 	}
 	if err != nil {
 		return 0, nil, err
 	}
-	return a.person(r)
+	return show(r)
 }
 
 // do runs one act on the tenant of the path.
@@ -182,30 +202,4 @@ func (a api) bulk(r *http.Request) (int, any, error) {
 
 func (a api) forget(r *http.Request) (int, any, error) {
 	return a.do(r, func(t *tenant.Tenant) error { t.Forget(); return nil })
-}
-
-func (a api) consent(r *http.Request) (int, any, error) {
-	var body struct {
-		Permissions []string `json:"permissions"`
-	}
-	if err := read(r, &body); err != nil {
-		return 0, nil, err
-	}
-	return a.do(r, func(t *tenant.Tenant) error { return a.Consent(t.ID, body.Permissions...) })
-}
-
-func (a api) revoke(r *http.Request) (int, any, error) {
-	return a.do(r, func(t *tenant.Tenant) error { t.Revoke(a.AppID); return nil })
-}
-
-func (a api) removeRole(r *http.Request) (int, any, error) {
-	return a.do(r, func(t *tenant.Tenant) error { t.RemoveRole(a.AppID, r.PathValue("role")); return nil })
-}
-
-func (a api) disable(r *http.Request) (int, any, error) {
-	return a.do(r, func(t *tenant.Tenant) error { t.Disable(a.AppID, true); return nil })
-}
-
-func (a api) enable(r *http.Request) (int, any, error) {
-	return a.do(r, func(t *tenant.Tenant) error { t.Disable(a.AppID, false); return nil })
 }

@@ -24,16 +24,20 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) *refusal {
 	return nil
 }
 
-// recipient checks app and redirect URI. Until both are proven nothing may be
-// sent to the redirect URI.
-func (s *Server) recipient(form url.Values) *refusal {
-	if id := form.Get("client_id"); id != s.AppID {
-		return refuse(700016, "Application '%.64s'.", id)
+// visit reads a page's request: the tenant, the form and the app. Until the
+// app and its redirect URI are proven nothing may be sent to that URI.
+func (s *Server) visit(w http.ResponseWriter, r *http.Request) (segment string, client AppSpec, refused *refusal) {
+	if segment, refused = s.segment(r); refused != nil {
+		return segment, client, refused
 	}
-	if uri := form.Get("redirect_uri"); !s.registered(uri) {
-		return refuse(50011, "'%.256s'", uri)
+	if refused = s.form(w, r); refused != nil {
+		return segment, client, refused
 	}
-	return nil
+	client, refused = s.at(r.Form.Get("client_id"), segment)
+	if uri := r.Form.Get("redirect_uri"); refused == nil && !slices.Contains(client.RedirectURIs, uri) {
+		refused = refuse(50011, "'%.256s'", uri)
+	}
+	return segment, client, refused
 }
 
 // back sends the browser to the app.
@@ -48,13 +52,7 @@ func (s *Server) back(w http.ResponseWriter, r *http.Request, q url.Values) {
 
 // authorize is the sign-in page: GET shows the accounts, POST has chosen one.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
-	seg, refused := s.segment(r)
-	if refused == nil {
-		refused = s.form(w, r)
-	}
-	if refused == nil {
-		refused = s.recipient(r.Form)
-	}
+	seg, client, refused := s.visit(w, r)
 	if refused != nil {
 		s.fail(w, r, refused)
 		return
@@ -87,11 +85,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 			remember(w, a)
 		}
 		s.back(w, r, url.Values{"code": {s.issue(code{
-			account: a, redirect: f.Get("redirect_uri"), nonce: f.Get("nonce"), challenge: f.Get("code_challenge"),
+			app: client.ID, account: a, redirect: f.Get("redirect_uri"), nonce: f.Get("nonce"), challenge: f.Get("code_challenge"),
 		})}, "session_state": {uuid.NewString()}})
 	default:
 		s.show(w, r, http.StatusOK, "accounts", page{
-			Title: "Pick an account", Note: "to continue to " + s.AppName, Action: r.URL.Path,
+			Title: "Pick an account", Note: "to continue to " + client.Name, Action: r.URL.Path,
 			Hidden: hide(f, authorizeFields...), Groups: s.groups(seg, true),
 		})
 	}

@@ -16,13 +16,7 @@ var consentFields = []string{"client_id", "redirect_uri", "scope", "state"}
 // for, and the decision. As at Microsoft, admin_consent=True is in the
 // redirect whatever happened (documented, "Admin consent").
 func (s *Server) adminConsent(w http.ResponseWriter, r *http.Request) {
-	seg, refused := s.segment(r)
-	if refused == nil {
-		refused = s.form(w, r)
-	}
-	if refused == nil {
-		refused = s.recipient(r.Form)
-	}
+	seg, client, refused := s.visit(w, r)
 	if refused == nil && (seg == "common" || seg == tenant.PersonalTenant) {
 		refused = refuse(50020, "Use an organization's tenant.")
 	}
@@ -40,16 +34,16 @@ func (s *Server) adminConsent(w http.ResponseWriter, r *http.Request) {
 	a, ok := s.signedIn(r, seg)
 	if !ok || r.PostForm.Get("action") == "switch" {
 		s.show(w, r, http.StatusOK, "accounts", page{
-			Title: "Sign in to review permissions", Note: "The permissions of " + s.AppName + " can be reviewed with an account of this organization.",
+			Title: "Sign in to review permissions", Note: "The permissions of " + client.Name + " can be reviewed with an account of this organization.",
 			Action: r.URL.Path, Hidden: hide(r.Form, consentFields...), Groups: s.groups(seg, false),
 		})
 		return
 	}
 	remember(w, a)
 	t := s.Tenants.Get(a.Tenant)
-	asked := s.asked(r.Form.Get("scope"))
+	asked := s.asked(client, r.Form.Get("scope"))
 	if r.PostForm.Get("action") == "accept" && a.MayConsent() {
-		t.Consent(s.AppID, asked, s.ConsentDelay())
+		t.Consent(client.ID, asked, s.ConsentDelay())
 		scopes := make([]string, len(asked))
 		for i, p := range asked {
 			scopes[i] = GraphResource + "/" + p
@@ -64,17 +58,17 @@ func (s *Server) adminConsent(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, status, "consent", page{
 		Title: "Permissions requested", Action: r.URL.Path,
 		Hidden:  append(hide(r.Form, consentFields...), field{Name: "account", Value: a.ID}),
-		Account: a, May: a.MayConsent(), App: s.AppName, Tenant: t.Name, Permissions: asked,
+		Account: a, May: a.MayConsent(), App: client.Name, Tenant: t.Name, Permissions: asked,
 	})
 }
 
 // asked are the application permissions that a consent to the scope grants:
 // all of the app's for /.default, none otherwise, since single scopes are
 // delegated ones.
-func (s *Server) asked(scope string) []string {
+func (s *Server) asked(client AppSpec, scope string) []string {
 	for _, sc := range strings.Fields(scope) {
 		if res, ok := strings.CutSuffix(sc, "/.default"); ok && (sameResource(res, GraphResource) || sameResource(res, s.Graph)) {
-			return s.Permissions
+			return client.Permissions
 		}
 	}
 	return nil

@@ -6,12 +6,11 @@ package entra
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,9 +24,13 @@ import (
 const GraphResource = "https://graph.microsoft.com"
 
 // ExchangeAudience is what a managed identity's token must be for, to serve
-// as the credential of an app (documented, "Configure an application to trust
-// a managed identity").
-const ExchangeAudience = "api://AzureADTokenExchange"
+// as the credential of an app of the public cloud; the others have their own
+// (documented, "Configure an application to trust a managed identity").
+const (
+	ExchangeAudience      = "api://AzureADTokenExchange"
+	ExchangeAudienceUSGov = "api://AzureADTokenExchangeUSGov"
+	ExchangeAudienceChina = "api://AzureADTokenExchangeChina"
+)
 
 // Config is what the sign-in service needs.
 type Config struct {
@@ -37,9 +40,6 @@ type Config struct {
 	Keys             *token.Keyring
 	Authority        string // own base URL
 	Graph            string // Graph's base URL, also a valid resource
-	AppID            string
-	AppName          string
-	Permissions      []string // application permissions that the app asks for
 	IdentityClientID string
 	IdentityHeader   string
 	VendorTenant     string
@@ -50,45 +50,15 @@ type Config struct {
 type Server struct {
 	Config
 
-	mu        sync.Mutex
-	redirects []string
-	certs     map[string]*x509.Certificate // by x5t#S256
-	secrets   map[string]time.Time         // secret → end of its life
-	codes     map[string]*code
+	mu    sync.Mutex
+	apps  map[string]*app // by client ID
+	order []string        // of the apps
+	codes map[string]*code
 }
 
-// New makes a sign-in service.
+// New makes a sign-in service that knows no app yet.
 func New(c Config) *Server {
-	return &Server{Config: c, certs: map[string]*x509.Certificate{}, secrets: map[string]time.Time{}, codes: map[string]*code{}}
-}
-
-// SetRedirectURIs replaces the registered redirect URIs.
-func (s *Server) SetRedirectURIs(uris []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.redirects = slices.Clone(uris)
-}
-
-func (s *Server) registered(uri string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Contains(s.redirects, uri)
-}
-
-// RegisterCertificate accepts assertions signed with the certificate's key.
-func (s *Server) RegisterCertificate(c *x509.Certificate) {
-	sum := sha256.Sum256(c.Raw)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.certs[base64.RawURLEncoding.EncodeToString(sum[:])] = c
-}
-
-// SetSecret registers a client secret until its end of life. Earlier ones
-// stay registered.
-func (s *Server) SetSecret(secret string, expires time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secrets[secret] = expires
+	return &Server{Config: c, apps: map[string]*app{}, codes: map[string]*code{}}
 }
 
 // Handler serves the authority's routes.
@@ -150,7 +120,47 @@ func (s *Server) keys(w http.ResponseWriter, r *http.Request) {
 		s.Gate.Send(w, r, t, "", s.document(r, refused))
 		return
 	}
-	s.Gate.Send(w, r, t, "", wire.JSON(http.StatusOK, s.Keys.JWKS()))
+	set, err := s.keySet(t)
+	if err != nil {
+		s.Gate.Send(w, r, t, "", s.document(r, refuse(90033, "%v", err)))
+		return
+	}
+	s.Gate.Send(w, r, t, "", wire.JSON(http.StatusOK, map[string]any{"keys": set}))
+}
+
+// keySet are the published keys, each with the issuer that it may sign for: any
+// tenant's, or that of personal accounts (documented, "Validate the signing key
+// issuer").
+func (s *Server) keySet(segment string) (set []map[string]any, err error) {
+	add := func(key any, issuer string) error {
+		var m map[string]any
+		b, err := json.Marshal(key)
+		if err == nil {
+			err = json.Unmarshal(b, &m)
+		}
+		if err == nil {
+			m["issuer"] = s.Authority + "/" + issuer + "/v2.0"
+			set = append(set, m)
+		}
+		return err
+	}
+	if segment != tenant.PersonalTenant {
+		for _, key := range s.Keys.Public() {
+			if err := add(key, "{tenantid}"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if anyTenant(segment) || segment == tenant.PersonalTenant {
+		key, err := s.Keys.Consumer()
+		if err != nil {
+			return nil, err
+		}
+		if err := add(key, tenant.PersonalTenant); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
 }
 
 // withQuery adds parameters to a registered redirect URI.

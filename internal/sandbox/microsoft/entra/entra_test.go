@@ -18,6 +18,8 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
+const appID = "a0000000-0000-4000-8000-000000000001"
+
 // service is shared: making RSA keys is slow.
 var service = sync.OnceValue(func() *Server {
 	keys, err := token.NewKeyring()
@@ -28,11 +30,12 @@ var service = sync.OnceValue(func() *Server {
 	s := New(Config{
 		Gate: &wire.Gate{Faults: new(fault.Set), Now: clock, Sleep: func(context.Context, time.Duration) {}}, Now: clock,
 		Tenants: new(tenant.Registry), Keys: keys, Authority: "https://login.test", Graph: "https://graph.test",
-		AppID: "a0000000-0000-4000-8000-000000000001", AppName: "Rollcall", Permissions: []string{"User.Read.All"},
 		IdentityClientID: "b0000000-0000-4000-8000-000000000002", VendorTenant: "c0000000-0000-4000-8000-000000000003",
 		ConsentDelay: func() time.Duration { return 0 },
 	})
-	s.SetRedirectURIs([]string{"https://app.test/cb"})
+	if _, err := s.AddApp(AppSpec{ID: appID, Name: "Rollcall", Permissions: []string{"User.Read.All"}, RedirectURIs: []string{"https://app.test/cb"}}); err != nil {
+		panic(err)
+	}
 	t, err := tenant.New(tenant.Spec{ID: "d0000000-0000-4000-8000-000000000004"}, clock)
 	if err == nil {
 		err = s.Tenants.Add(t)
@@ -40,7 +43,7 @@ var service = sync.OnceValue(func() *Server {
 	if err != nil {
 		panic(err)
 	}
-	t.Consent(s.AppID, []string{"User.Read.All"}, 0)
+	t.Consent(appID, []string{"User.Read.All"}, 0)
 	return s
 })
 
@@ -85,7 +88,7 @@ func TestFederatedAssertions(t *testing.T) {
 		"stranger's key": {forged, "AADSTS700027"},
 		"junk":           {"a.b.c", "AADSTS50027"},
 	} {
-		form := url.Values{"client_id": {s.AppID}, "grant_type": {"client_credentials"}, "scope": {"https://graph.test/.default openid offline_access profile"},
+		form := url.Values{"client_id": {appID}, "grant_type": {"client_credentials"}, "scope": {"https://graph.test/.default openid offline_access profile"},
 			"client_assertion_type": {jwtBearer}, "client_assertion": {c.assertion}}
 		body := post(s, "/d0000000-0000-4000-8000-000000000004/oauth2/v2.0/token", form).Body.String()
 		if c.code == "" && !strings.Contains(body, `"access_token"`) || c.code != "" && !strings.Contains(body, c.code+":") {
@@ -143,7 +146,9 @@ func FuzzAssertion(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, compact string) {
-		if service().assertion(compact, "https://login.test/x") == nil {
+		s := service()
+		a, _ := s.App(appID)
+		if s.assertion(a, compact, "https://login.test/x") == nil {
 			t.Errorf("accepted %q, which nobody signed", compact)
 		}
 	})
@@ -156,7 +161,7 @@ func FuzzPages(f *testing.F) {
 	f.Add("https://app.test/cb.evil.example", "s", "openid", "code")
 	f.Add("https://app.test/cb", "s\r\nSet-Cookie: a=b", "", "token")
 	f.Fuzz(func(t *testing.T, redirect, state, scope, kind string) {
-		q := url.Values{"client_id": {service().AppID}, "redirect_uri": {redirect}, "state": {state}, "scope": {scope}, "response_type": {kind}}
+		q := url.Values{"client_id": {appID}, "redirect_uri": {redirect}, "state": {state}, "scope": {scope}, "response_type": {kind}}
 		for _, path := range []string{"/organizations/oauth2/v2.0/authorize?", "/organizations/v2.0/adminconsent?"} {
 			w := httptest.NewRecorder()
 			service().Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+q.Encode(), nil))

@@ -3,6 +3,7 @@ package entra
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/internal/sandbox/microsoft/fault"
@@ -15,7 +16,8 @@ const identityLife = 24 * time.Hour
 
 // resources are what the managed identity may get tokens for.
 var resources = []string{
-	"https://storage.azure.com", "https://servicebus.azure.net", "https://vault.azure.net", ExchangeAudience,
+	"https://storage.azure.com", "https://servicebus.azure.net", "https://vault.azure.net",
+	ExchangeAudience, ExchangeAudienceUSGov, ExchangeAudienceChina,
 }
 
 // identityObject is the object ID of the managed identity's service principal.
@@ -24,9 +26,9 @@ func (s *Server) identityObject() string {
 }
 
 // identityIssuer is the issuer of the identity's tokens: the version 2 form
-// for the exchange audience, the version 1 form for Azure's own services.
+// for an exchange audience, the version 1 form for Azure's own services.
 func (s *Server) identityIssuer(resource string) string {
-	if resource == ExchangeAudience {
+	if strings.HasPrefix(resource, "api://") {
 		return s.Authority + "/" + s.VendorTenant + "/v2.0"
 	}
 	return "https://sts.windows.net/" + s.VendorTenant + "/"

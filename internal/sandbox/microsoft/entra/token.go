@@ -25,6 +25,7 @@ const (
 // code is an authorization code that was issued; it stays known after its
 // use, so that a second use is told apart from a made-up code.
 type code struct {
+	app       string
 	account   tenant.Account
 	redirect  string
 	nonce     string
@@ -50,10 +51,12 @@ func (s *Server) issue(c code) string {
 
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	seg, refused := s.segment(r)
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	malformed := r.ParseForm()
 	if t := s.Tenants.Get(seg); t != nil {
 		t.Called(fault.Token)
 	}
-	if rep, hit := s.Gate.Before(r, seg, s.AppID, fault.Token); hit {
+	if rep, hit := s.Gate.Before(r, seg, r.PostForm.Get("client_id"), fault.Token); hit {
 		s.Gate.Send(w, r, seg, fault.Token, rep)
 		return
 	}
@@ -62,9 +65,12 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 			refused = refuse(f.Code, "")
 		}
 	}
+	if malformed != nil && refused == nil {
+		refused = refuse(9002313, "The body is no form of at most %d bytes.", maxForm)
+	}
 	var rep wire.Reply
 	if refused == nil {
-		rep, refused = s.grant(w, r, seg)
+		rep, refused = s.grant(r, seg)
 	}
 	if refused != nil {
 		rep = s.document(r, refused)
@@ -72,20 +78,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	s.Gate.Send(w, r, seg, fault.Token, rep)
 }
 
-func (s *Server) grant(w http.ResponseWriter, r *http.Request, seg string) (wire.Reply, *refusal) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		return wire.Reply{}, refuse(9002313, "The body is no form of at most %d bytes.", maxForm)
-	}
+func (s *Server) grant(r *http.Request, seg string) (wire.Reply, *refusal) {
 	form := r.PostForm
-	if refused := s.authenticate(form, s.Authority+r.URL.Path); refused != nil {
+	client, refused := s.authenticate(form, s.Authority+r.URL.Path, seg)
+	if refused != nil {
 		return wire.Reply{}, refused
 	}
 	switch form.Get("grant_type") {
 	case "client_credentials":
-		return s.clientCredentials(form, seg)
+		return s.clientCredentials(client, form, seg)
 	case "authorization_code":
-		return s.redeem(form, seg)
+		return s.redeem(client, form, seg)
 	case "":
 		return wire.Reply{}, refuse(900144, "grant_type")
 	}
@@ -101,7 +104,7 @@ func reply(v map[string]any) wire.Reply {
 
 // clientCredentials issues an app-only token with the roles that the tenant
 // has granted and that have spread.
-func (s *Server) clientCredentials(form url.Values, seg string) (wire.Reply, *refusal) {
+func (s *Server) clientCredentials(client AppSpec, form url.Values, seg string) (wire.Reply, *refusal) {
 	var none wire.Reply
 	t := s.Tenants.Get(seg)
 	if t == nil {
@@ -111,22 +114,24 @@ func (s *Server) clientCredentials(form url.Values, seg string) (wire.Reply, *re
 	if refused != nil {
 		return none, refused
 	}
-	access, roles := t.Access(s.AppID)
+	access, roles := t.Access(client.ID)
 	switch access {
 	case tenant.Absent:
-		return none, refuse(7000229, "App '%s', tenant '%s'.", s.AppID, t.ID)
+		return none, refuse(7000229, "App '%s', tenant '%s'.", client.ID, t.ID)
 	case tenant.Withdrawn:
-		return none, refuse(700016, "App '%s', tenant '%s'.", s.AppID, t.ID)
+		return none, refuse(700016, "App '%s', tenant '%s'.", client.ID, t.ID)
 	case tenant.Disabled:
-		return none, refuse(7000112, "App '%s'(%s).", s.AppID, s.AppName)
+		return none, refuse(7000112, "App '%s'(%s).", client.ID, client.Name)
+	case tenant.Blocked:
+		return none, refuse(t.BlockedBy(client.ID), "")
 	}
 	if _, hit := s.Gate.Faults.Take(t.ID, fault.Token, fault.NoRoles); hit {
 		roles = nil
 	}
 	now := s.Now()
-	principal := uuid.NewSHA1(uuid.NameSpaceURL, []byte(s.AppID+"/"+t.ID)).String()
+	principal := uuid.NewSHA1(uuid.NameSpaceURL, []byte(client.ID+"/"+t.ID)).String()
 	claims := map[string]any{
-		"aud": resource, "iss": "https://sts.windows.net/" + t.ID + "/", "tid": t.ID, "appid": s.AppID, "idtyp": "app", "ver": "1.0",
+		"aud": resource, "iss": "https://sts.windows.net/" + t.ID + "/", "tid": t.ID, "appid": client.ID, "idtyp": "app", "ver": "1.0",
 		"oid": principal, "sub": principal,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix(), "uti": random(),
 	}
@@ -163,11 +168,11 @@ func (s *Server) resource(scope string) (string, *refusal) {
 
 // redeem trades a code for tokens. The first try uses the code up, whether it
 // succeeds or not.
-func (s *Server) redeem(form url.Values, seg string) (wire.Reply, *refusal) {
+func (s *Server) redeem(client AppSpec, form url.Values, seg string) (wire.Reply, *refusal) {
 	var none wire.Reply
 	s.mu.Lock()
 	c := s.codes[form.Get("code")]
-	if c == nil {
+	if c == nil || c.app != client.ID {
 		s.mu.Unlock()
 		return none, refuse(70000, "code")
 	}
@@ -190,9 +195,12 @@ func (s *Server) redeem(form url.Values, seg string) (wire.Reply, *refusal) {
 		return none, refuse(501481, "")
 	}
 	now, a := s.Now(), c.account
+	if client.SingleTenant && a.Tenant != client.Tenant {
+		return none, refuse(50020, "Tenant '%s'.", a.Tenant)
+	}
 	claims := map[string]any{
-		"iss": s.Authority + "/" + a.Tenant + "/v2.0", "aud": s.AppID, "ver": "2.0",
-		"tid": a.Tenant, "oid": a.ID, "sub": pairwise(s.AppID, a.ID), "preferred_username": a.Username, "name": a.Name,
+		"iss": s.issuer(a.Tenant), "aud": client.ID, "ver": "2.0",
+		"tid": a.Tenant, "oid": a.ID, "sub": pairwise(client.ID, a.ID), "preferred_username": a.Username, "name": a.Name,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix(), "uti": random(),
 	}
 	if len(a.Roles) > 0 {
@@ -201,13 +209,13 @@ func (s *Server) redeem(form url.Values, seg string) (wire.Reply, *refusal) {
 	if c.nonce != "" {
 		claims["nonce"] = c.nonce
 	}
-	id, err := s.Keys.Sign(claims)
+	id, err := s.idToken(a, claims)
 	if err != nil {
 		return none, refuse(90033, "%v", err)
 	}
 	access, err := s.Keys.Sign(map[string]any{
 		"aud": GraphResource, "iss": "https://sts.windows.net/" + a.Tenant + "/", "tid": a.Tenant, "oid": a.ID, "sub": pairwise(GraphResource, a.ID),
-		"appid": s.AppID, "idtyp": "user", "scp": "openid profile", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix(),
+		"appid": client.ID, "idtyp": "user", "scp": "openid profile", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix(),
 	})
 	if err != nil {
 		return none, refuse(90033, "%v", err)

@@ -47,9 +47,10 @@ const (
 	// At the token endpoint.
 	AADSTS  Kind = "aadsts"  // refused with Code
 	NoRoles Kind = "noRoles" // a token without any role
+	Forge   Kind = "forge"   // an ID token that is false in the way that Forgery names
 )
 
-var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, Omit, AADSTS, NoRoles}
+var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, Omit, AADSTS, NoRoles, Forge}
 
 // Paths are the kinds of requests that faults and counters distinguish.
 const (
@@ -71,6 +72,7 @@ const (
 	DeletedItems    = "deletedItems"    // list and single ones
 	Token           = "token"           // app tokens and code redemption
 	Identity        = "identity"        // managed identity endpoint; the tenant is the vendor's
+	Vault           = "vault"           // Key Vault; the tenant is the vendor's
 
 	TransitiveMembers = "groups.transitiveMembers"
 	MemberOf          = "users.memberOf"
@@ -84,12 +86,34 @@ const LeakedToken = "reportDownload.leakedToken"
 // Paths lists every path kind.
 var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs,
 	Groups, Group, GroupsDelta, GroupMembers, TransitiveMembers, MemberOf, CheckMemberGroups,
-	Batch, SubscribedSKUs, MailboxReport, ReportDownload, MailboxSettings, DeletedItems, Token, Identity}
+	Batch, SubscribedSKUs, MailboxReport, ReportDownload, MailboxSettings, DeletedItems, Token, Identity, Vault}
+
+// The ways in which an ID token can be false. All else about it is right.
+const (
+	UnsignedToken  = "none"     // alg none and no signature
+	SymmetricToken = "hs256"    // HS256 with the published key's PEM as the secret
+	StrangerToken  = "stranger" // signed by a key that is not published
+	BorrowedKeyID  = "keyID"    // likewise, under the ID of a published key
+	ConsumerToken  = "consumer" // signed by the key that is published for personal accounts only
+	OtherAudience  = "audience" // meant for another app
+	OtherIssuer    = "issuer"   // iss is another tenant's, tid is right
+	OtherTenant    = "tenant"   // tid is another tenant's, iss is right
+	PersonalIssuer = "personal" // tid and iss are those of personal accounts
+	ExpiredToken   = "expired"  // since an hour
+	EarlyToken     = "early"    // valid from an hour on
+	OtherNonce     = "nonce"    // of another sign-in
+	TamperedToken  = "tampered" // a role was added after it was signed
+	WithoutWids    = "noWids"   // no roles: the app's groupMembershipClaims is not set
+)
+
+// Forgeries lists them all.
+var Forgeries = []string{UnsignedToken, SymmetricToken, StrangerToken, BorrowedKeyID, ConsumerToken, OtherAudience, OtherIssuer,
+	OtherTenant, PersonalIssuer, ExpiredToken, EarlyToken, OtherNonce, TamperedToken, WithoutWids}
 
 // Fault is one armed misbehavior.
 type Fault struct {
 	Tenant string `json:"tenant"` // empty: every tenant
-	Path   string `json:"path"`   // empty: every Graph path (for AADSTS and NoRoles: token)
+	Path   string `json:"path"`   // empty: every Graph path (for AADSTS, NoRoles and Forge: token)
 	Kind   Kind   `json:"kind"`
 	Skip   int    `json:"skip"`  // let this many matching requests through first
 	Count  int    `json:"count"` // times to fire; 0: until cleared
@@ -100,6 +124,7 @@ type Fault struct {
 	Code       int           `json:"code"`       // of AADSTS, such as 7000229
 	Delay      time.Duration `json:"delay"`      // of Slow; in JSON as in "1.5s"
 	Object     string        `json:"object"`     // ID of what Omit leaves out
+	Forgery    string        `json:"forgery"`    // of Forge: one of Forgeries
 }
 
 // plain is Fault without its methods; in JSON a delay is a text.
@@ -163,6 +188,8 @@ func (f Fault) Check() error {
 		return fmt.Errorf("%w: delay %s: want up to an hour", ErrInvalid, f.Delay)
 	case (f.Kind == Omit) != (f.Object != ""):
 		return fmt.Errorf("%w: object: omit needs one, and nothing else does", ErrInvalid)
+	case f.Kind == Forge && !slices.Contains(Forgeries, f.Forgery):
+		return fmt.Errorf("%w: forgery %q: want one of %v", ErrInvalid, f.Forgery, Forgeries)
 	case f.Skip < 0 || f.Count < 0:
 		return fmt.Errorf("%w: skip and count must not be negative", ErrInvalid)
 	}
@@ -187,10 +214,10 @@ func (f Fault) covers(tenant, path string) bool {
 	switch {
 	case f.Path != "":
 		return f.Path == path
-	case f.Kind == AADSTS || f.Kind == NoRoles:
+	case f.Kind == AADSTS || f.Kind == NoRoles || f.Kind == Forge:
 		return path == Token
 	}
-	return path != Token && path != Identity
+	return path != Token && path != Identity && path != Vault
 }
 
 // Set holds the armed faults. The zero value is ready.

@@ -14,6 +14,7 @@ const (
 	Withdrawn               // the customer deleted the enterprise app
 	Disabled                // the customer switched the enterprise app off
 	Present                 // tokens are issued, with the roles that have spread
+	Blocked                 // a policy of the customer stands in the way
 )
 
 // grant is an app's enterprise application in one tenant.
@@ -25,7 +26,12 @@ type grant struct {
 	delay    time.Duration
 	gone     bool
 	disabled bool
+	blocked  int // AADSTS code of the policy that refuses tokens, or 0
 }
+
+// Register makes an app of this tenant's own, whose enterprise application
+// comes with it and has no permissions yet.
+func (t *Tenant) Register(app string) { t.Consent(app, nil, 0) }
 
 // Consent grants the app its roles in place of what it had. They spread over
 // delay: in its first half the app is still unknown, in the second it gets
@@ -36,7 +42,7 @@ func (t *Tenant) Consent(app string, roles []string, delay time.Duration) {
 	now := t.now()
 	g := &grant{roles: slices.Clone(roles), since: now, delay: delay}
 	if old := t.grants[app]; old != nil && !old.gone && now.Sub(old.since) >= old.delay {
-		g.before, g.known, g.disabled = old.roles, true, old.disabled
+		g.before, g.known, g.disabled, g.blocked = old.roles, true, old.disabled, old.blocked
 	}
 	t.grants[app] = g
 }
@@ -44,6 +50,25 @@ func (t *Tenant) Consent(app string, roles []string, delay time.Duration) {
 // Revoke deletes the enterprise app, as a customer does to leave.
 func (t *Tenant) Revoke(app string) {
 	t.change(app, func(g *grant) { g.gone = true })
+}
+
+// Reinstate brings back a deleted enterprise app with what it was granted, as
+// can be done for thirty days.
+func (t *Tenant) Reinstate(app string) {
+	t.change(app, func(g *grant) { g.gone = false })
+}
+
+// Block lets a policy of the tenant refuse the app's tokens with an AADSTS
+// code, such as 53003 of Conditional Access; 0 lifts it.
+func (t *Tenant) Block(app string, code int) {
+	t.change(app, func(g *grant) { g.blocked = code })
+}
+
+// BlockedBy is the AADSTS code of the policy that refuses the app, or 0.
+func (t *Tenant) BlockedBy(app string) int {
+	code := 0
+	t.change(app, func(g *grant) { code = g.blocked })
+	return code
 }
 
 // Disable switches the enterprise app off, or on again.
@@ -95,6 +120,8 @@ func (t *Tenant) Access(app string) (Access, []string) {
 		return Withdrawn, nil
 	case g.disabled:
 		return Disabled, nil
+	case g.blocked != 0:
+		return Blocked, nil
 	case age >= g.delay:
 		return Present, slices.Clone(g.roles)
 	case g.known || age >= g.delay/2:
@@ -105,5 +132,5 @@ func (t *Tenant) Access(app string) (Access, []string) {
 
 // String names the state, for people.
 func (a Access) String() string {
-	return [...]string{"absent", "withdrawn", "disabled", "present"}[a]
+	return [...]string{"absent", "withdrawn", "disabled", "present", "blocked"}[a]
 }

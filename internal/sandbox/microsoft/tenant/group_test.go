@@ -106,6 +106,32 @@ func TestMembershipsComeAndGoWithTheirEnds(t *testing.T) {
 	}
 }
 
+// A reader whose page ends between a member's leaving and the group's removal
+// hears of the leaving after the group was restored.
+func TestLeavingIsToldAfterARestoring(t *testing.T) {
+	d, p, g := crowd(t, 2, 3)
+	ok(t, d.AddMember(g[0], p[0]))
+	ok(t, d.AddMember(g[0], p[1]))
+	v := GroupView{Track: GroupAll}
+	at := d.LatestGroups() // it knows all of that
+	ok(t, d.RemoveMember(g[0], p[0]))
+	ok(t, d.UpdateGroup(g[1], Fields{"description": "fills the page"}))
+	ok(t, d.RemoveGroup(g[0]))
+	items, at, done := d.GroupChanges(at, v, 1, 10)
+	if len(items) != 1 || items[0].Group.ID != g[1] || done {
+		t.Fatalf("first page %+v, done %v", items, done)
+	}
+	ok(t, d.RestoreGroup(g[0]))
+	items, _, done = d.GroupChanges(at, v, 10, 10)
+	if len(items) != 1 || items[0].Group.ID != g[0] || items[0].Removed != "" || !done {
+		t.Fatalf("second page %+v, done %v", items, done)
+	}
+	want := []MemberChange{{ID: p[0], Removed: true}, {ID: p[1]}}
+	if !reflect.DeepEqual(items[0].Members, want) {
+		t.Errorf("members %+v, want %+v", items[0].Members, want)
+	}
+}
+
 func TestGroupEditsAreChecked(t *testing.T) {
 	d, _, g := crowd(t, 1, 2)
 	before := d.Groups()

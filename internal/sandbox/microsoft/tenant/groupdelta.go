@@ -126,7 +126,11 @@ func (p *groupPage) say(e ref) bool {
 	}
 	m := r.slots[e.slot]
 	gone := !m.on || !p.d.present(m.who)
-	if gone && p.from.From == 0 && m.seq <= p.from.Start { // it went before a first reader came
+	known := p.from.From
+	if known == 0 { // a first reader never heard of who went before it came
+		known = p.from.Start
+	}
+	if gone && m.changed <= known {
 		return true
 	}
 	if p.members == 0 {

@@ -31,9 +31,10 @@ type groupRecord struct {
 // slot is one membership, present or past. It never moves, so that pages of
 // members are stable.
 type slot struct {
-	who int32  // index of a person's record, or the complement of a group's
-	seq uint32 // its last entry in the log
-	on  bool   // put in; the member may be in deleted items all the same
+	who     int32  // index of a person's record, or the complement of a group's
+	seq     uint32 // its last entry in the log
+	changed uint32 // its last entry that told something new
+	on      bool   // put in; the member may be in deleted items all the same
 }
 
 // ref finds a membership from the member's side.
@@ -117,6 +118,15 @@ func (s *groupStore) touch(at int32) uint32 {
 
 // touchLink logs one membership.
 func (s *groupStore) touchLink(l ref) {
+	s.log = append(s.log, l)
+	m := &s.records[l.group].slots[l.slot]
+	m.seq = uint32(len(s.log))
+	m.changed = m.seq
+}
+
+// repeat logs a membership that is as it was, for readers in the middle of a
+// round.
+func (s *groupStore) repeat(l ref) {
 	s.log = append(s.log, l)
 	s.records[l.group].slots[l.slot].seq = uint32(len(s.log))
 }
@@ -260,8 +270,12 @@ func (d *Directory) RestoreGroup(id string) error {
 	r.turned = d.groups.touch(at)
 	r.mark(GroupAll&r.ever, r.turned)
 	for i := range r.slots {
-		if r.slots[i].on {
-			d.groups.touchLink(ref{at, int32(i)})
+		if l := (ref{at, int32(i)}); r.slots[i].on {
+			d.groups.touchLink(l)
+		} else {
+			// A reader may have passed the leaving while the group was away, and
+			// never hear that it was away.
+			d.groups.repeat(l)
 		}
 	}
 	d.groups.returned(r.of)

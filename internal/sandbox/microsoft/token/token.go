@@ -32,11 +32,14 @@ const keep = 1
 type Keyring struct {
 	mu   sync.RWMutex
 	keys []jose.JSONWebKey // the first one signs
+
+	consumer func() (jose.JSONWebKey, error) // made when it is first asked for: making one is slow
+	stranger func() (jose.JSONWebKey, error)
 }
 
 // NewKeyring makes a keyring with one RSA key.
 func NewKeyring() (*Keyring, error) {
-	k := &Keyring{}
+	k := &Keyring{consumer: sync.OnceValues(newKey), stranger: sync.OnceValues(newKey)}
 	if err := k.Rotate(); err != nil {
 		return nil, err
 	}
@@ -46,39 +49,71 @@ func NewKeyring() (*Keyring, error) {
 // Rotate makes a new signing key. The previous one stays published until the
 // next rotation.
 func (k *Keyring) Rotate() error {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := newKey()
 	if err != nil {
 		return fmt.Errorf("token: rotate: %w", err)
 	}
-	key := jose.JSONWebKey{Key: private, Algorithm: string(jose.RS256), Use: "sig"}
-	print, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return fmt.Errorf("token: rotate: %w", err)
-	}
-	key.KeyID = base64.RawURLEncoding.EncodeToString(print)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keys = append([]jose.JSONWebKey{key}, k.keys[:min(keep, len(k.keys))]...)
 	return nil
 }
 
-// JWKS is the published key set.
-func (k *Keyring) JWKS() jose.JSONWebKeySet {
+func newKey() (jose.JSONWebKey, error) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return jose.JSONWebKey{}, err
+	}
+	key := jose.JSONWebKey{Key: private, Algorithm: string(jose.RS256), Use: "sig"}
+	print, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return jose.JSONWebKey{}, err
+	}
+	key.KeyID = base64.RawURLEncoding.EncodeToString(print)
+	return key, nil
+}
+
+// Public are the published keys for tenants' tokens, the one that signs first.
+func (k *Keyring) Public() []jose.JSONWebKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	var set jose.JSONWebKeySet
+	out := make([]jose.JSONWebKey, 0, len(k.keys))
 	for _, key := range k.keys {
-		set.Keys = append(set.Keys, key.Public())
+		out = append(out, key.Public())
 	}
-	return set
+	return out
+}
+
+// Consumer is the published key for personal accounts' tokens.
+func (k *Keyring) Consumer() (jose.JSONWebKey, error) {
+	key, err := k.consumer()
+	if err != nil {
+		return jose.JSONWebKey{}, fmt.Errorf("token: consumer key: %w", err)
+	}
+	return key.Public(), nil
 }
 
 // Sign makes a compact RS256 token of the claims.
-func (k *Keyring) Sign(claims any) (string, error) {
+func (k *Keyring) Sign(claims any) (string, error) { return sign(claims, jose.RS256, k.current()) }
+
+// SignConsumer is Sign with the key for personal accounts.
+func (k *Keyring) SignConsumer(claims any) (string, error) {
+	key, err := k.consumer()
+	if err != nil {
+		return "", fmt.Errorf("token: consumer key: %w", err)
+	}
+	return sign(claims, jose.RS256, key)
+}
+
+func (k *Keyring) current() jose.JSONWebKey {
 	k.mu.RLock()
-	key := k.keys[0]
-	k.mu.RUnlock()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	defer k.mu.RUnlock()
+	return k.keys[0]
+}
+
+func sign(claims any, alg jose.SignatureAlgorithm, key jose.JSONWebKey) (string, error) {
+	o := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", key.KeyID)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key.Key}, o)
 	if err != nil {
 		return "", fmt.Errorf("token: sign: %w", err)
 	}
@@ -133,8 +168,9 @@ func (a *Audience) UnmarshalJSON(b []byte) error {
 type Parsed struct {
 	jws   *jose.JSONWebSignature
 	KeyID string
-	// Thumbprint is the x5t#S256 header of a certificate assertion, or empty.
-	Thumbprint string
+	// Thumbprint is the x5t#S256 header of a certificate assertion, or empty;
+	// Old is its x5t, by SHA-1.
+	Thumbprint, Old string
 }
 
 // Parse reads a compact RS256 or PS256 token.
@@ -147,24 +183,25 @@ func Parse(compact string) (Parsed, error) {
 		return Parsed{}, fmt.Errorf("token: parse: %w: %v", ErrInvalid, err)
 	}
 	p := Parsed{jws: jws, KeyID: jws.Signatures[0].Header.KeyID}
-	p.Thumbprint = thumbprint(compact)
+	p.Thumbprint, p.Old = thumbprints(compact)
 	return p, nil
 }
 
-// thumbprint reads x5t#S256, which go-jose keeps to itself.
-func thumbprint(compact string) string {
+// thumbprints reads x5t#S256 and x5t, which go-jose keeps to itself.
+func thumbprints(compact string) (now, old string) {
 	head, _, _ := strings.Cut(compact, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(head)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	var h struct {
-		X5T string `json:"x5t#S256"`
+		SHA256 string `json:"x5t#S256"`
+		SHA1   string `json:"x5t"`
 	}
 	if json.Unmarshal(raw, &h) != nil {
-		return ""
+		return "", ""
 	}
-	return h.X5T
+	return h.SHA256, h.SHA1
 }
 
 // Verify checks the signature with one public key and the times against now,
@@ -202,7 +239,7 @@ func (k *Keyring) Verify(compact string, now time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	for _, key := range k.JWKS().Keys {
+	for _, key := range k.Public() {
 		if key.KeyID == p.KeyID {
 			return p.Verify(key, now)
 		}
