@@ -99,7 +99,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 			if err != nil {
 				return nil, err
 			}
-			t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}})
+			t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}, EnableCAE: true} // as Graph is asked, so that it is the kept token)
 			return consent.TokenRoles(t.Token), err
 		},
 	}

@@ -78,7 +78,7 @@ func load(getenv func(string) string) (config, []setting, error) {
 		vault:        r.optionalOrigin("KEY_VAULT_URL", "Key Vault with the app's certificate or secret, and with customers' own apps."),
 		vaultDial:    r.hostPort("KEY_VAULT_CUSTOM_ENDPOINT", "Where to connect to the vault if not at its own name."),
 		certificate:  r.vaultName("ENTRA_CERTIFICATE_NAME", "The certificate's name in Key Vault."),
-		secret:       r.vaultName("ENTRA_SECRET_NAME", "The client secret's name in Key Vault."),
+		secret:       r.vaultName("ENTRA_SECRET_NAME", "The client secret's name in Key Vault; the apps of ENTRA_APPS have their own, named <name>-base and <name>-teams."),
 
 		tables:      r.origin("TABLES_ENDPOINT", "", "Table endpoint of the storage account, such as https://account.table.core.windows.net.", true),
 		namespace:   r.hostname("ServiceBusConnection__fullyQualifiedNamespace", "Service Bus namespace, such as contoso.servicebus.windows.net. The Functions host reads it too."),

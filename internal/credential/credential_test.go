@@ -2,6 +2,8 @@ package credential_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"rollcall/internal/connection"
 	"rollcall/internal/credential"
 	"rollcall/internal/fault"
+	"rollcall/internal/sandbox/microsoft"
 	ms "rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/wiretest"
@@ -142,20 +145,23 @@ func TestTenantsAreApart(t *testing.T) {
 
 // Who can help is told by the code, and nothing is tried twice.
 func TestRefusals(t *testing.T) {
-	type class struct {
+	type verdict struct {
 		kind   fault.Kind
+		class  fault.Class
 		remedy string
 	}
-	withdrawn := class{fault.Denied, "consent again"}
-	ours := class{fault.Unknown, "no customer can mend"} // customers' runs wait for us
-	policies := class{fault.Denied, "Conditional Access"}
-	passing := class{fault.Unknown, ""}
-	for code, want := range map[int]class{
-		700016: withdrawn, 7000229: withdrawn, 7000112: withdrawn, 700011: withdrawn, 65001: withdrawn, 650056: withdrawn, 90002: withdrawn,
+	withdrawn := verdict{fault.Denied, fault.Disconnected, "consent again"}
+	ours := verdict{fault.Unknown, fault.Ours, "no customer can mend"} // customers' runs wait for us
+	policies := verdict{fault.Denied, fault.Policy, "Conditional Access"}
+	passing := verdict{fault.Unknown, fault.Transient, "by itself"}
+	for code, want := range map[int]verdict{
+		700016: withdrawn, 7000229: withdrawn, 7000112: withdrawn, 700011: withdrawn, 65001: withdrawn, 650056: withdrawn,
+		90002:   {fault.Denied, fault.Disconnected, "AZURE_CLOUD"},
 		7000215: ours, 7000222: ours, 700027: ours, 700030: ours, 700211: ours, 700212: ours, 700213: ours, 50012: ours, 70002: ours,
-		70021: ours, 500011: ours, 650057: ours, 90038: ours, 900382: ours, 900432: ours,
+		70021: ours, 500011: ours, 650057: ours, 90038: ours, 900382: ours, 900432: ours, 700024: ours,
 		53000: policies, 53001: policies, 53002: policies, 53003: policies, 53004: policies, 500021: policies, 500022: policies, 50105: policies,
-		50033: passing, 90006: passing, 90012: passing, 90024: passing, 90033: passing, 90090: passing, 50196: passing, 700024: passing, 999999: passing,
+		50033: passing, 90006: passing, 90012: passing, 90024: passing, 90033: passing, 90090: passing, 999999: passing,
+		50196: {fault.Throttled, fault.Transient, "too often"},
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			tn := wires.Tenant(t, 0)
@@ -163,11 +169,8 @@ func TestRefusals(t *testing.T) {
 			_, calls, err := ask(t, tn, of(t, wires.Credentials(t).Tenant, tn))
 			fired()
 			e := fault.Of(err)
-			if err == nil || e.Kind != want.kind || e.Code != fmt.Sprintf("AADSTS%d", code) {
-				t.Errorf("%s %s: %v", e.Kind, e.Code, err)
-			}
-			if !strings.Contains(e.Remedy, want.remedy) || (want.remedy == "") != (e.Remedy == "") {
-				t.Errorf("remedy %q, want one about %q", e.Remedy, want.remedy)
+			if err == nil || e.Kind != want.kind || e.Class != want.class || e.Code != fmt.Sprintf("AADSTS%d", code) || !strings.Contains(e.Remedy, want.remedy) {
+				t.Errorf("%s %s %s, remedy %q: %v", e.Kind, e.Class, e.Code, e.Remedy, err)
 			}
 			if calls != 1 {
 				t.Errorf("%d requests: a worker does not retry by itself", calls)
@@ -193,6 +196,7 @@ func TestOtherFailures(t *testing.T) {
 		{ms.Fault{Kind: ms.Error, Status: 500}, fault.Unknown, 0, 0},
 		{ms.Fault{Kind: ms.Error, Status: 502}, fault.Unknown, 0, 0},
 		{ms.Fault{Kind: ms.Error, Status: 503}, fault.Unknown, 0, 0},
+		{ms.Fault{Kind: ms.Error, Status: 503, RetryAfter: "7"}, fault.Throttled, 7 * time.Second, 7 * time.Second},
 		{ms.Fault{Kind: ms.Cut}, fault.Unknown, 0, 0},
 	} {
 		t.Run(fmt.Sprintf("%s %d %s", f.fault.Kind, f.fault.Status, f.fault.RetryAfter), func(t *testing.T) {
@@ -201,7 +205,7 @@ func TestOtherFailures(t *testing.T) {
 			fired := wires.Fault(t, tn, f.fault)
 			_, calls, err := ask(t, tn, of(t, wires.Credentials(t).Tenant, tn))
 			fired()
-			if e := fault.Of(err); err == nil || e.Kind != f.kind || e.After < f.after || e.After > f.upto {
+			if e := fault.Of(err); err == nil || e.Kind != f.kind || e.Class != fault.Transient || e.After < f.after || e.After > f.upto {
 				t.Errorf("%s after %s: %v", e.Kind, e.After, err)
 			}
 			if calls != 1 {
@@ -213,13 +217,13 @@ func TestOtherFailures(t *testing.T) {
 
 // The app is known by the managed identity's token alone; if there is none,
 // no tenant is to blame.
-func TestAssertion(t *testing.T) {
+func TestManagedIdentity(t *testing.T) {
 	c := wires.Credentials(t)
-	a, err := c.Assertion(t.Context())
+	form, err := c.Prove(t.Context(), connection.App{ID: wires.Microsoft.AppID()}, wires.Microsoft.AuthorityURL()+"/organizations/oauth2/v2.0/token")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wires.Microsoft.VerifyToken(a, "api://AzureADTokenExchange"); err != nil {
+	if err := wires.Microsoft.VerifyToken(form.Get("client_assertion"), "api://AzureADTokenExchange"); err != nil {
 		t.Error(err)
 	}
 	tn := wires.Tenant(t, 0)
@@ -238,29 +242,90 @@ func TestAssertion(t *testing.T) {
 	}
 }
 
-func TestNoIdentity(t *testing.T) {
-	t.Setenv("IDENTITY_HEADER", "wrong")
-	// MSAL keeps an identity's tokens for the process: this one has none yet.
-	c, err := credential.New(credential.Options{
-		Identity: "0c0ffee0-0000-4000-8000-000000000000", Authority: wires.Microsoft.AuthorityURL(), App: wires.Microsoft.AppID(),
-		Client: &http.Client{Transport: wires.Transport},
-	})
+// Each kind of credential, and an own app, against a sign-in service and a
+// vault that were not made for these tests.
+func TestKinds(t *testing.T) {
+	tn := wires.Tenant(t, 0)
+	m := wires.Microsoft
+	app := connection.Access{Tenant: tn.ID, App: m.AppID()}
+	text, _ := credential.MakeCertificate(t, 2, time.Now().AddDate(1, 0, 0))
+	block, _ := pem.Decode([]byte(text[strings.Index(text, "-----BEGIN CERTIFICATE"):]))
+	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := m.RegisterCertificate(cert, m.AppID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetSecret("s~0123456789", time.Now().Add(time.Hour), m.AppID()); err != nil {
+		t.Fatal(err)
+	}
+	own, err := m.AddApp(microsoft.AppSpec{Tenant: tn.ID, Permissions: []string{"User.Read.All"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.ConsentApp(tn.ID, own); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetSecret("own~0123456789", time.Now().Add(time.Hour), own); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"kinds-cert": text, "kinds-secret": "s~0123456789", "rollcall-app-kinds": `{"appId":"` + own + `","secret":"own~0123456789"}`} {
+		if _, err := m.SetVaultSecret(name, value, microsoft.VaultSecret{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range []credential.Kind{credential.Federated, credential.Certificate, credential.Secret} {
+		c := wires.Credentials(t, func(o *credential.Options) {
+			o.Kind, o.Vault.Certificate, o.Vault.Secret = kind, "kinds-cert", "kinds-secret"
+		})
+		for _, a := range []connection.Access{app, {Tenant: tn.ID, App: own, Own: "rollcall-app-kinds"}} {
+			cred, err := c.Tenant(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, calls, err := ask(t, tn, cred); err != nil || calls != 1 {
+				t.Errorf("%s, app %s: %d requests, %v", kind, a.App, calls, err)
+			}
+			endpoint := m.AuthorityURL() + "/" + tn.ID + "/oauth2/v2.0/token"
+			form, err := c.Prove(t.Context(), connection.App{ID: a.App, Own: a.Own}, endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			form.Set("client_id", a.App)
+			form.Set("grant_type", "client_credentials")
+			form.Set("scope", scope.Scopes[0])
+			resp, err := (&http.Client{Transport: wires.Transport}).PostForm(endpoint, form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%s, app %s: its own proof is answered by %d", kind, a.App, resp.StatusCode)
+			}
+		}
+	}
+}
+
+func TestNoIdentity(t *testing.T) {
+	t.Setenv("IDENTITY_HEADER", "wrong")
+	// MSAL keeps an identity's tokens for the process: this one has none yet.
+	c := wires.Credentials(t, func(o *credential.Options) { o.Identity = "0c0ffee0-0000-4000-8000-000000000000" })
 	tn := wires.Tenant(t, 0)
 	_, calls, err := ask(t, tn, of(t, c.Tenant, tn))
-	if err == nil || fault.Of(err).Kind == fault.Denied && !strings.Contains(fault.Of(err).Remedy, "no customer") {
-		t.Errorf("%s, remedy %q: %v", fault.Of(err).Kind, fault.Of(err).Remedy, err)
+	if e := fault.Of(err); err == nil || e.Kind != fault.Unknown || e.Class != fault.Ours || !strings.Contains(e.Remedy, "no customer") {
+		t.Errorf("%s %s, remedy %q: %v", e.Kind, e.Class, e.Remedy, err)
 	}
 	if calls != 0 {
 		t.Errorf("%d requests without an assertion", calls)
 	}
-	if _, err := c.Assertion(t.Context()); err == nil {
-		t.Error("an assertion from nowhere")
-	}
-	if _, err := c.Tenant(connection.Access{Tenant: "no tenant/../x"}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("a tenant that is none: %v", err)
+	for _, a := range []connection.Access{{Tenant: "no tenant/../x"}, {Tenant: "organizations"}, {}, {Tenant: tn.ID, App: "x"}, {Tenant: tn.ID, Own: "app-secret"}} {
+		if _, err := c.Tenant(a); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v", a, err)
+		}
+		if _, err := c.Fresh(a); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v", a, err)
+		}
 	}
 }
 

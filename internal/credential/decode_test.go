@@ -12,7 +12,7 @@ func FuzzDecodeSTS(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got := decodeSTS(b)
+		_, got := decodeSTS(b)
 		var body struct {
 			Codes []json.Number `json:"error_codes"`
 		}
@@ -39,7 +39,7 @@ func TestDecodeSTS(t *testing.T) {
 		`{"error":"invalid_client","error_codes":[7000222],"error_description":"AADSTS700016: not this one"}`: 7000222,
 		`{"error_codes":[53003,700016]}`: 53003, `{"error_description":"AADSTS700016"}`: 0, `{"error_codes":"700016"}`: 0,
 	} {
-		if got := decodeSTS([]byte(s)); got != want {
+		if _, got := decodeSTS([]byte(s)); got != want {
 			t.Errorf("%s: %d, want %d", s, got, want)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // groupSelect is what is asked of a group. The delta token freezes it: a
 // change starts a full enumeration.
-const groupSelect = "id,displayName,description,mail,visibility,groupTypes,securityEnabled,mailEnabled,resourceProvisioningOptions,membershipRule"
+const groupSelect = "id,displayName,description,mail,visibility,groupTypes,securityEnabled,resourceProvisioningOptions"
 
 const groupNeeds = "GroupMember.Read.All"
 

@@ -151,7 +151,7 @@ func TestTokenFaults(t *testing.T) {
 		700016: {fault.Denied, true}, 7000229: {fault.Denied, true}, 7000112: {fault.Denied, true}, // the customer withdrew
 		7000222: {fault.Unknown, true}, 7000215: {fault.Unknown, true}, // ours: runs wait
 		53003: {fault.Denied, true}, 500021: {fault.Denied, true}, // policy
-		90033: {fault.Unknown, false}, 50196: {fault.Unknown, false}, 123456: {fault.Unknown, false}, // passing, or never seen
+		90033: {fault.Unknown, true}, 50196: {fault.Throttled, true}, 123456: {fault.Unknown, true}, // passing, or never seen
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			tn := wires.Tenant(t, 1)

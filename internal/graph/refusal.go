@@ -59,7 +59,14 @@ func judge(status int, header http.Header, code, needs string) *fault.Error {
 			e.Remedy = "Microsoft Graph does not understand Rollcall's request. Please report this with the run's ID."
 		}
 	case http.StatusUnauthorized:
-		// Expired on the way, or the tenant just withdrew: the next token tells.
+		// Expired on the way, or the tenant just withdrew: the next token tells,
+		// unless Graph says that it does not find the token's app in the tenant
+		// (inferred: the code is not documented, and reported where consent is
+		// missing, as in microsoftgraph/msgraph-sdk-php issue 230).
+		if strings.EqualFold(code, "Authorization_IdentityNotFound") {
+			e.Kind, e.Class = fault.Denied, fault.Disconnected
+			e.Remedy = "Microsoft does not find Rollcall's app in this customer's tenant any more. Send the customer's administrator a new link and ask them to consent again."
+		}
 	case http.StatusForbidden:
 		e.Kind = fault.Denied
 		e.Remedy = fmt.Sprintf("The customer's tenant does not grant Rollcall what this needs (%s). Send the administrator the link and ask them to consent again.", needs)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -26,12 +27,15 @@ import (
 type Config struct {
 	// Authority is the sign-in service, such as https://login.microsoftonline.com.
 	Authority string
-	// AppID is the client ID of the app registration, and Callback the
-	// redirect address that it names.
-	AppID, Callback string
-	// Assertion returns the signed statement by which the app proves itself
-	// at the token endpoint (RFC 7523).
-	Assertion func(context.Context) (string, error)
+	// Callback is the redirect address that every app registration names.
+	Callback string
+	// Prove returns the form parameters by which an app proves itself at that
+	// token endpoint: a signed assertion (RFC 7523) or a secret.
+	Prove func(ctx context.Context, app connection.App, endpoint string) (url.Values, error)
+	// Refused tells that the token endpoint did not take what Prove returned,
+	// with its code such as AADSTS7000215, and reports whether Prove has
+	// another; nil means that it never has.
+	Refused func(ctx context.Context, app connection.App, proved url.Values, code string) bool
 	// Transport carries the requests; nil means [http.DefaultTransport].
 	Transport http.RoundTripper
 	Now       func() time.Time
@@ -40,11 +44,12 @@ type Config struct {
 // Client signs people in at the endpoint for work and school accounts of any
 // tenant. It is safe for concurrent use.
 type Client struct {
-	oauth     oauth2.Config
-	assertion func(context.Context) (string, error)
-	http      *http.Client
-	keys      *keySet
-	verifier  *oidc.IDTokenVerifier
+	oauth   oauth2.Config // without a client ID
+	prove   func(ctx context.Context, app connection.App, endpoint string) (url.Values, error)
+	refused func(ctx context.Context, app connection.App, proved url.Values, code string) bool
+	http    *http.Client
+	keys    *keySet
+	now     func() time.Time
 }
 
 const (
@@ -55,8 +60,9 @@ const (
 	maxAnswer = 1 << 20
 )
 
-// assertionType is the client_assertion_type of a JWT (RFC 7523, section 2.2).
-const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+// maxProofs bounds how often one code is tried: with the newest credential, the
+// one before, and one that has just come.
+const maxProofs = 3
 
 // New returns a client. It makes no request until the first code is redeemed.
 func New(c Config) *Client {
@@ -74,7 +80,6 @@ func New(c Config) *Client {
 	keys := &keySet{discovery: base + "/v2.0/.well-known/openid-configuration", http: hc, now: c.Now}
 	return &Client{
 		oauth: oauth2.Config{
-			ClientID:    c.AppID,
 			RedirectURL: c.Callback,
 			// profile brings oid (documented: ID token claims, oid).
 			Scopes: []string{oidc.ScopeOpenID, "profile"},
@@ -84,62 +89,90 @@ func New(c Config) *Client {
 				AuthStyle: oauth2.AuthStyleInParams,
 			},
 		},
-		assertion: c.Assertion,
-		http:      hc,
-		keys:      keys,
-		// The issuer differs per tenant; keySet compares it.
-		verifier: oidc.NewVerifier("", keys, &oidc.Config{
-			ClientID:             c.AppID,
-			SupportedSigningAlgs: []string{oidc.RS256},
-			SkipIssuerCheck:      true,
-			Now:                  c.Now,
-		}),
+		prove:   c.Prove,
+		refused: c.Refused,
+		http:    hc,
+		keys:    keys,
+		now:     c.Now,
 	}
 }
 
-// AuthURL is where to send a browser to sign in. The answer comes back in the
+// of is the protocol as the app speaks it.
+func (c *Client) of(app connection.App) *oauth2.Config {
+	o := c.oauth
+	o.ClientID = app.ID
+	return &o
+}
+
+// AuthURL is where to send a browser to sign in to the app. The answer comes back in the
 // query, because a cookie with SameSite=Lax accompanies a GET only.
-func (c *Client) AuthURL(state, nonce, verifier string) string {
-	return c.oauth.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier),
+func (c *Client) AuthURL(app connection.App, state, nonce, verifier string) string {
+	return c.of(app).AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier),
 		oauth2.SetAuthURLParam("response_mode", "query"),
 		oauth2.SetAuthURLParam("prompt", "select_account"))
 }
 
-// Redeem exchanges a code for the identity of who signed in. It returns
-// [fault.Invalid] if the answer proves nobody, [fault.Expired] if the code was
-// too old or used before, [fault.Denied] if Entra refuses our app itself, and
-// [fault.Unknown] or [fault.Throttled] if Entra did not answer properly.
-func (c *Client) Redeem(ctx context.Context, code, verifier, nonce string) (id connection.Identity, err error) {
+// Redeem exchanges a code for the identity of who signed in to the app. It
+// returns [fault.Invalid] if the answer proves nobody, [fault.Expired] if the
+// code was too old or used before, [fault.Denied] if Entra refuses our app
+// itself, and [fault.Unknown] or [fault.Throttled] if Entra did not answer
+// properly.
+func (c *Client) Redeem(ctx context.Context, app connection.App, code, verifier, nonce string) (id connection.Identity, err error) {
 	defer fault.Wrap(&err, "signin: redeem")
-	assertion, err := c.assertion(ctx)
+	if !guid.MatchString(app.ID) {
+		return id, fault.New(fault.Invalid, "app %q is no GUID", app.ID)
+	}
+	token, err := c.exchange(ctx, app, code, verifier)
 	if err != nil {
 		return id, err
-	}
-	token, err := c.oauth.Exchange(context.WithValue(ctx, oauth2.HTTPClient, c.http), code,
-		oauth2.VerifierOption(verifier),
-		oauth2.SetAuthURLParam("client_assertion_type", assertionType),
-		oauth2.SetAuthURLParam("client_assertion", assertion))
-	if err != nil {
-		return id, exchangeFault(err)
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok || raw == "" {
 		return id, fault.New(fault.Invalid, "token response holds no id_token")
 	}
-	return c.identify(ctx, raw, nonce)
+	return c.identify(ctx, app, raw, nonce)
 }
 
-// identify verifies an ID token.
-func (c *Client) identify(ctx context.Context, raw, nonce string) (id connection.Identity, err error) {
+// exchange redeems a code. An app that does not prove itself has not used the
+// code up, so that another proof may still do.
+func (c *Client) exchange(ctx context.Context, app connection.App, code, verifier string) (*oauth2.Token, error) {
+	o := c.of(app)
+	for try := 1; ; try++ {
+		proof, err := c.prove(ctx, app, o.Endpoint.TokenURL)
+		if err != nil {
+			return nil, err
+		}
+		options := []oauth2.AuthCodeOption{oauth2.VerifierOption(verifier)}
+		for k := range proof {
+			options = append(options, oauth2.SetAuthURLParam(k, proof.Get(k)))
+		}
+		token, err := o.Exchange(context.WithValue(ctx, oauth2.HTTPClient, c.http), code, options...)
+		if err == nil {
+			return token, nil
+		}
+		f := exchangeFault(err)
+		if f.Class != fault.Ours || try == maxProofs || c.refused == nil || !c.refused(ctx, app, proof, f.Code) {
+			return nil, f
+		}
+	}
+}
+
+// identify verifies an ID token that was made for the app.
+func (c *Client) identify(ctx context.Context, app connection.App, raw, nonce string) (id connection.Identity, err error) {
 	// go-oidc drops the kind of a key set's error, so the key set is asked
 	// first: "Entra is down" must not read as "this person is a fraud".
 	if _, err := c.keys.VerifySignature(ctx, raw); err != nil {
 		return id, err
 	}
-	token, err := c.verifier.Verify(ctx, raw)
+	// The issuer differs per tenant; keySet compares it.
+	token, err := oidc.NewVerifier("", c.keys, &oidc.Config{
+		ClientID: app.ID, SupportedSigningAlgs: []string{oidc.RS256}, SkipIssuerCheck: true, Now: c.now,
+	}).Verify(ctx, raw)
 	switch {
 	case err != nil:
 		return id, fault.New(fault.Invalid, "id_token: %w", err)
+	case len(token.Audience) != 1 || token.Audience[0] != app.ID:
+		return id, fault.New(fault.Invalid, "id_token: it is for others than app %s too", app.ID)
 	case nonce == "" || token.Nonce != nonce:
 		return id, fault.New(fault.Invalid, "id_token: the nonce is of another sign-in")
 	}
@@ -162,7 +195,7 @@ var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // exchangeFault classifies what the token endpoint answered. Its description
 // may name the user, so only the codes are kept.
-func exchangeFault(err error) error {
+func exchangeFault(err error) *fault.Error {
 	var re *oauth2.RetrieveError
 	if !errors.As(err, &re) || re.Response == nil {
 		return fault.New(fault.Unknown, "token endpoint: %w", err)
@@ -183,7 +216,7 @@ func exchangeFault(err error) error {
 	case re.ErrorCode == "invalid_grant":
 		f.Kind = fault.Expired
 	case re.ErrorCode == "invalid_client" || re.ErrorCode == "unauthorized_client":
-		f.Kind = fault.Denied
+		f.Kind, f.Class = fault.Denied, fault.Ours
 		f.Remedy = "Check the app registration's credential: Microsoft does not accept it."
 	}
 	return f

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -17,15 +20,22 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/fault"
 )
 
 const (
-	app      = "11111111-2222-4333-8444-555555555555"
+	appID    = "11111111-2222-4333-8444-555555555555"
 	tenant   = "aaaaaaaa-0000-4000-8000-000000000001"
 	object   = "0a0a0a0a-0000-4000-8000-00000000000a"
 	personal = "9188040d-6c67-4c5b-b112-36a304b66dad"
 )
+
+var app = connection.App{ID: appID, Own: "rollcall-app-a"}
+
+func proof(assertion string) url.Values {
+	return url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}
+}
 
 var (
 	keyOne = sync.OnceValue(newKey)
@@ -87,7 +97,7 @@ func start(t *testing.T) (*authority, *Client) {
 			return
 		}
 		for k, want := range map[string]string{
-			"grant_type": "authorization_code", "code": "the-code", "client_id": app, "code_verifier": "the-verifier",
+			"grant_type": "authorization_code", "code": "the-code", "client_id": appID, "code_verifier": "the-verifier",
 			"redirect_uri": "https://sync.example/consent/callback", "client_assertion": "the-assertion",
 			"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_secret": "",
 		} {
@@ -105,12 +115,17 @@ func start(t *testing.T) (*authority, *Client) {
 	t.Cleanup(a.Close)
 	a.keys = map[string]published{"one": {keyOne(), a.URL + "/{tenantid}/v2.0"}}
 	a.claims = map[string]any{
-		"iss": a.URL + "/" + tenant + "/v2.0", "aud": app, "tid": tenant, "oid": object, "nonce": "the-nonce",
+		"iss": a.URL + "/" + tenant + "/v2.0", "aud": appID, "tid": tenant, "oid": object, "nonce": "the-nonce",
 		"exp": a.clock.Add(time.Hour).Unix(), "wids": []string{"r1", "r2"},
 	}
 	return a, New(Config{
-		Authority: a.URL + "/", AppID: app, Callback: "https://sync.example/consent/callback",
-		Assertion: func(context.Context) (string, error) { return "the-assertion", nil },
+		Authority: a.URL + "/", Callback: "https://sync.example/consent/callback",
+		Prove: func(_ context.Context, by connection.App, endpoint string) (url.Values, error) {
+			if by != app || endpoint != a.URL+"/organizations/oauth2/v2.0/token" {
+				t.Errorf("app %v proves itself at %s", by, endpoint)
+			}
+			return proof("the-assertion"), nil
+		},
 		Transport: a.Client().Transport, Now: func() time.Time { return a.clock },
 	})
 }
@@ -130,13 +145,13 @@ func (a *authority) token() string {
 }
 
 func redeem(t *testing.T, c *Client) error {
-	_, err := c.Redeem(t.Context(), "the-code", "the-verifier", "the-nonce")
+	_, err := c.Redeem(t.Context(), app, "the-code", "the-verifier", "the-nonce")
 	return err
 }
 
 func TestRedeem(t *testing.T) {
 	_, c := start(t)
-	id, err := c.Redeem(t.Context(), "the-code", "the-verifier", "the-nonce")
+	id, err := c.Redeem(t.Context(), app, "the-code", "the-verifier", "the-nonce")
 	if err != nil || id.Tenant != tenant || id.Object != object || !slices.Equal(id.Roles, []string{"r1", "r2"}) {
 		t.Errorf("%+v, %v", id, err)
 	}
@@ -161,6 +176,8 @@ func TestRedeemFails(t *testing.T) {
 		code   string
 	}{
 		"audience":                 {claim("aud", "other"), fault.Invalid, ""},
+		"audience of two":          {claim("aud", []string{appID, "other"}), fault.Invalid, ""},
+		"audience of none":         {claim("aud", []string{}), fault.Invalid, ""},
 		"expiry":                   {claim("exp", 1), fault.Invalid, ""},
 		"not yet":                  {func(a *authority) { a.claims["nbf"] = a.clock.Add(time.Hour).Unix() }, fault.Invalid, ""},
 		"nonce":                    {claim("nonce", "other"), fault.Invalid, ""},
@@ -247,12 +264,101 @@ func TestKeyRotation(t *testing.T) {
 	step("no issuer", 0, true, 5)
 }
 
-func TestAssertionFails(t *testing.T) {
+func TestProofFails(t *testing.T) {
 	_, c := start(t)
 	want := &fault.Error{Kind: fault.Throttled, Err: errors.New("no identity")}
-	c.assertion = func(context.Context) (string, error) { return "", want }
+	c.prove = func(context.Context, connection.App, string) (url.Values, error) { return nil, want }
 	if err := redeem(t, c); !errors.Is(err, want) {
 		t.Error(err)
+	}
+	for _, id := range []string{"", "x", strings.ToUpper("aaaaaaaa-2222-4333-8444-555555555555")} {
+		if _, err := c.Redeem(t.Context(), connection.App{ID: id}, "the-code", "the-verifier", "the-nonce"); !fault.Is(err, fault.Invalid) {
+			t.Errorf("app %q: %v", id, err)
+		}
+	}
+}
+
+// A proof that Entra does not take is followed by another, if there is one; a
+// refusal of the code itself is not.
+func TestAnotherProof(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer   string
+		others   int // after the first
+		accepted string
+		tries    int
+		told     string
+		ok       bool
+	}{
+		"the one before":  {`{"error":"invalid_client","error_codes":[7000215]}`, 1, "1", 2, "AADSTS7000215", true},
+		"none":            {`{"error":"invalid_client","error_codes":[700027]}`, 1, "none", 2, "AADSTS700027", false},
+		"ever another":    {`{"error":"invalid_client","error_codes":[700027]}`, 99, "none", 3, "AADSTS700027", false},
+		"the code's turn": {`{"error":"invalid_grant","error_codes":[54005]}`, 1, "none", 1, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, c := start(t)
+			tries, told := 0, ""
+			c.prove = func(context.Context, connection.App, string) (url.Values, error) {
+				return proof(fmt.Sprint(tries)), nil
+			}
+			c.refused = func(_ context.Context, by connection.App, proved url.Values, code string) bool {
+				if by != app || proved.Get("client_assertion") != fmt.Sprint(tries-1) {
+					t.Errorf("%v of %v was refused", proved, by)
+				}
+				told = code
+				return tries <= tc.others
+			}
+			a.answer = func(w http.ResponseWriter, r *http.Request) {
+				tries++
+				w.Header().Set("Content-Type", "application/json")
+				if r.PostFormValue("client_assertion") != tc.accepted {
+					w.WriteHeader(http.StatusUnauthorized)
+					fmt.Fprint(w, tc.answer)
+					return
+				}
+				json.NewEncoder(w).Encode(map[string]any{"access_token": "x", "token_type": "Bearer", "id_token": a.token()})
+			}
+			if err := redeem(t, c); (err == nil) != tc.ok || tries != tc.tries || told != tc.told {
+				t.Errorf("%d tries, told %q, %v", tries, told, err)
+			}
+		})
+	}
+}
+
+// A client secret goes into the form, and nothing else with it.
+func TestSecretProof(t *testing.T) {
+	a, c := start(t)
+	c.prove = func(context.Context, connection.App, string) (url.Values, error) {
+		return url.Values{"client_secret": {"s~&=%"}}, nil
+	}
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		if r.PostFormValue("client_secret") != "s~&=%" || r.PostFormValue("client_assertion") != "" || r.PostFormValue("client_id") != appID || r.URL.RawQuery != "" {
+			t.Errorf("form %v", r.PostForm)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]any{"access_token": "x", "token_type": "Bearer", "id_token": a.token()})
+	}
+	if err := redeem(t, c); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAuthURL(t *testing.T) {
+	_, c := start(t)
+	u, err := url.Parse(c.AuthURL(app, "the-state", "the-nonce", "the-verifier"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("the-verifier"))
+	for k, want := range map[string]string{
+		"client_id": appID, "response_type": "code", "response_mode": "query", "scope": "openid profile", "state": "the-state", "nonce": "the-nonce",
+		"redirect_uri": "https://sync.example/consent/callback", "code_challenge_method": "S256", "code_challenge": base64.RawURLEncoding.EncodeToString(sum[:]),
+	} {
+		if got := u.Query().Get(k); got != want {
+			t.Errorf("%s is %q, want %q", k, got, want)
+		}
+	}
+	if other := c.AuthURL(connection.App{ID: "other"}, "", "", ""); !strings.Contains(other, "client_id=other") {
+		t.Error(other)
 	}
 }
 
@@ -260,7 +366,7 @@ func TestAssertionFails(t *testing.T) {
 func FuzzToken(f *testing.F) {
 	now := func() time.Time { return time.Unix(1772452800, 0) }
 	one := keyOne()
-	c := New(Config{Authority: "https://login.example", AppID: app, Now: now})
+	c := New(Config{Authority: "https://login.example", Now: now})
 	c.keys.issuer, c.keys.fetched = "https://login.example/{tenantid}/v2.0", now()
 	c.keys.keys = []signingKey{{JSONWebKey: jose.JSONWebKey{Key: &one.PublicKey, KeyID: "one"}}}
 	c.http.Transport = nil // nothing may be fetched: the list is fresh
@@ -268,7 +374,7 @@ func FuzzToken(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if id, err := c.identify(t.Context(), s, "n"); err == nil || id.Tenant != "" {
+		if id, err := c.identify(t.Context(), app, s, "n"); err == nil || id.Tenant != "" {
 			t.Errorf("%q: %+v", s, id)
 		}
 	})
@@ -283,6 +389,51 @@ func FuzzKeys(f *testing.F) {
 		for _, k := range parseKeys([]json.RawMessage{b}) {
 			if !k.Valid() || !k.IsPublic() || k.Use == "enc" {
 				t.Errorf("%s: %+v", b, k)
+			}
+		}
+	})
+}
+
+// Of whatever is signed with a good key, only what says all of who, for whom and
+// when is an identity.
+func FuzzClaims(f *testing.F) {
+	at := time.Unix(1772452800, 0)
+	c := New(Config{Authority: "https://login.example", Now: func() time.Time { return at }})
+	one := keyOne()
+	c.keys.issuer, c.keys.fetched = "https://login.example/{tenantid}/v2.0", at
+	c.keys.keys = []signingKey{{JSONWebKey: jose.JSONWebKey{Key: &one.PublicKey, KeyID: "one"}}}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: one, KeyID: "one"}}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := `{"iss":"https://login.example/` + tenant + `/v2.0","tid":"` + tenant + `","oid":"` + object + `","aud":"` + appID + `","nonce":"n","exp":1772456400}`
+	f.Add([]byte(good))
+	for _, change := range [][2]string{
+		{`"exp":1772456400`, `"exp":1e99`}, {`"exp":1772456400`, `"exp":"1772456400"`}, {`"aud":"` + appID + `"`, `"aud":["` + appID + `"]`}, {`"nonce":"n"`, `"nonce":["n"]`},
+		{`"tid":"` + tenant + `"`, `"tid":"` + personal + `"`}, {`"oid"`, `"OID"`}, {`{`, `{"aud":"x",`}, {`}`, `,"wids":["r"]}`}, {`}`, `,"wids":"r"}`}, {`"n"`, `""`},
+	} {
+		f.Add([]byte(strings.Replace(good, change[0], change[1], 1)))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		j, err := signer.Sign(payload)
+		if err != nil {
+			t.Skip()
+		}
+		raw, err := j.CompactSerialize()
+		if err != nil {
+			t.Skip()
+		}
+		id, err := c.identify(t.Context(), app, raw, "n")
+		if err != nil {
+			if id.Tenant != "" || id.Object != "" || id.Roles != nil || !fault.Is(err, fault.Invalid) {
+				t.Errorf("%+v beside %v", id, err)
+			}
+			return
+		}
+		s := string(payload)
+		for _, part := range []string{id.Tenant, id.Object, appID} {
+			if len(part) != 36 || !strings.Contains(s, part) {
+				t.Errorf("%+v of %s", id, s)
 			}
 		}
 	})

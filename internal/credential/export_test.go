@@ -1,0 +1,4 @@
+package credential
+
+// MakeCertificate is for the tests outside.
+var MakeCertificate = certificate

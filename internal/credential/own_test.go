@@ -1,0 +1,228 @@
+package credential
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/fault"
+)
+
+func ownJSON(t testing.TB, app, member, value string) string {
+	t.Helper()
+	b, err := json.Marshal(map[string]string{"appId": app, member: value})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// A connection's own app proves itself by its own secret, and the vendor's
+// credential is not needed for it.
+func TestOwnApp(t *testing.T) {
+	w := newWorld(t)
+	text, thumbprint := certificate(t, 0, w.now().AddDate(1, 0, 0))
+	secret := "own~" + rand.Text()
+	w.do(func() { w.private = append(w.private, secret) })
+	w.takes(appOwn, secret)
+	w.takes(appOwn, thumbprint)
+	c := w.open(Federated)
+	for name, value := range map[string]string{
+		"secret":          ownJSON(t, appOwn, "secret", secret),
+		"upper-case GUID": ownJSON(t, strings.ToUpper(appOwn), "secret", secret),
+		"certificate":     ownJSON(t, appOwn, "certificate", text),
+	} {
+		w.pass(time.Minute)
+		w.store(ownSecret, value, "application/json")
+		if id, err := c.OwnApp(t.Context(), ownSecret); err != nil || id != appOwn {
+			t.Errorf("%s: %q, %v", name, id, err)
+		}
+		for _, app := range []string{appOwn, ""} {
+			if n, err := w.fresh(c, connection.Access{Tenant: tenantOne, App: app, Own: ownSecret}); err != nil || n != 1 {
+				t.Errorf("%s: %d requests, %v", name, n, err)
+			}
+		}
+	}
+}
+
+// Another app in the secret is not the one that the customer consented to.
+func TestOwnAppReplaced(t *testing.T) {
+	w := newWorld(t)
+	const other = "cccccccc-0000-4000-8000-000000000002"
+	w.takes(appOwn, "secret-of-one")
+	w.takes(other, "secret-of-two")
+	w.store(ownSecret, ownJSON(t, appOwn, "secret", "secret-of-one"), "")
+	w.pass(time.Minute)
+	w.store(ownSecret, ownJSON(t, other, "secret", "secret-of-two"), "")
+	c := w.open(Federated)
+	if id, err := c.OwnApp(t.Context(), ownSecret); err != nil || id != other {
+		t.Errorf("%q, %v", id, err)
+	}
+	if n, err := w.fresh(c, connection.Access{Tenant: tenantOne, App: appOwn, Own: ownSecret}); err != nil || n != 1 {
+		t.Errorf("the one before: %d requests, %v", n, err)
+	}
+	w.pass(time.Minute)
+	const third = "cccccccc-0000-4000-8000-000000000003"
+	w.store(ownSecret, ownJSON(t, third, "secret", "secret-of-3rd"), "")
+	if id, err := c.OwnApp(t.Context(), ownSecret); err != nil || id != third {
+		t.Errorf("a minute later: %q, %v", id, err)
+	}
+	w.pass(proofLife)
+	n, err := w.fresh(c, connection.Access{Tenant: tenantOne, App: appOwn, Own: ownSecret})
+	if e := fault.Of(err); n != 0 || e.Class != fault.Ours || e.Kind != fault.Unknown || !strings.Contains(e.Remedy, "another app") {
+		t.Errorf("gone: %d requests, %+v", n, e)
+	}
+	if _, err := c.Prove(t.Context(), connection.App{ID: appOwn, Own: ownSecret}, w.login.URL); fault.Of(err).Class != fault.Ours {
+		t.Errorf("gone: %v", err)
+	}
+}
+
+// What is wrong with a secret is said without saying what is in it.
+func TestThreatOwnApp(t *testing.T) {
+	w := newWorld(t)
+	good, _ := certificate(t, 0, w.now().AddDate(1, 0, 0))
+	other, _ := certificate(t, 1, w.now().AddDate(1, 0, 0))
+	expired, _ := certificate(t, 0, w.now().Add(-time.Hour))
+	weak, _ := selfSigned(t, must(rsa.GenerateKey(rand.Reader, 1024)), w.now().AddDate(1, 0, 0))
+	const private = "hunter2hunter2"
+	i := strings.Index(good, "-----BEGIN CERTIFICATE")
+	j := strings.Index(other, "-----BEGIN CERTIFICATE")
+	c := w.open(Federated)
+	bad := map[string]string{
+		"empty": "", "text": private, "array": `["` + private + `"]`, "null": "null", "no app": ownJSON(t, "", "secret", private), "app is no GUID": ownJSON(t, private, "secret", private),
+		"nothing": ownJSON(t, appOwn, "secret", ""), "both": fmt.Sprintf(`{"appId":%q,"secret":%q,"certificate":%q}`, appOwn, private, good),
+		"unknown member": fmt.Sprintf(`{"appId":%q,"secret":%[2]q,%[2]q:1}`, appOwn, private), "two values": ownJSON(t, appOwn, "secret", private) + `{}`,
+		"secret of words": ownJSON(t, appOwn, "secret", private+" "+private), "short secret": ownJSON(t, appOwn, "secret", "hunter2"),
+		"secret is a number": fmt.Sprintf(`{"appId":%q,"secret":12345678}`, appOwn), "huge": ownJSON(t, appOwn, "secret", private) + strings.Repeat(" ", maxProof),
+		"certificate without key": ownJSON(t, appOwn, "certificate", good[i:]), "key without certificate": ownJSON(t, appOwn, "certificate", good[:i]),
+		"key of another": ownJSON(t, appOwn, "certificate", good[:i]+other[j:]), "no certificate": ownJSON(t, appOwn, "certificate", private),
+		"elliptic": ownJSON(t, appOwn, "certificate", pemOf(t, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))+good[i:]),
+		"short":    ownJSON(t, appOwn, "certificate", weak),
+		"expired":  ownJSON(t, appOwn, "certificate", expired),
+	}
+	for name, value := range bad {
+		w.pass(time.Minute)
+		w.do(func() { w.list = nil })
+		w.store(ownSecret, value, "")
+		if value == "" {
+			w.private = w.private[:len(w.private)-1]
+		}
+		_, err := c.OwnApp(t.Context(), ownSecret)
+		if !fault.Is(err, fault.Invalid) || fault.Of(err).Remedy == "" {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if all := err.Error() + fault.Of(err).Remedy; strings.Contains(all, "hunter2") || strings.Contains(all, "BEGIN") || strings.Contains(all, "12345678") {
+			t.Errorf("%s: tells %s", name, all)
+		}
+		if name == "expired" {
+			continue
+		}
+		if n, err := w.fresh(c, connection.Access{Tenant: tenantOne, Own: ownSecret}); n != 0 || name != "empty" && fault.Of(err).Class != fault.Ours {
+			t.Errorf("%s: %d requests, %v", name, n, err)
+		}
+	}
+	if strings.Contains(w.log.String(), "hunter2") {
+		t.Error(w.log.String())
+	}
+}
+
+func must[K any](k K, err error) K {
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// Only secrets that are named as an own app's are read, and each failure of the
+// vault has its kind.
+func TestOwnAppFaults(t *testing.T) {
+	w := newWorld(t)
+	w.secret("app-secret", appWide)
+	c := w.open(Secret)
+	for _, name := range []string{"", "app-secret", "rollcall-app-", "rollcall-app-a/versions", "rollcall-app-A", "rollcall-app-a?x=1", "x-rollcall-app-a", "rollcall-app-" + strings.Repeat("a", 101)} {
+		if _, err := c.OwnApp(t.Context(), name); !fault.Is(err, fault.Invalid) || fault.Of(err).Remedy == "" {
+			t.Errorf("%q: %v", name, err)
+		}
+		if name != "" {
+			if _, err := c.Tenant(connection.Access{Tenant: tenantOne, Own: name}); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%q: %v", name, err)
+			}
+			if _, err := c.Prove(t.Context(), connection.App{ID: appOwn, Own: name}, w.login.URL); fault.Of(err).Class != fault.Ours {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	}
+	if w.reads() != 0 {
+		t.Errorf("%d reads", w.reads())
+	}
+	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.NotFound) || !strings.Contains(fault.Of(err).Remedy, ownSecret) {
+		t.Errorf("missing: %v", err)
+	}
+	// What was missing is there as soon as it is stored.
+	w.store(ownSecret, ownJSON(t, appOwn, "secret", "hunter2hunter2"), "")
+	if id, err := c.OwnApp(t.Context(), ownSecret); err != nil || id != appOwn {
+		t.Errorf("stored: %q, %v", id, err)
+	}
+	// And what was wrong is right as soon as it is mended, without a read for
+	// each look at what is right.
+	const mended = ownSecret + "b"
+	w.store(mended, "{}", "")
+	if _, err := c.OwnApp(t.Context(), mended); !fault.Is(err, fault.Invalid) {
+		t.Errorf("wrong: %v", err)
+	}
+	w.pass(time.Second)
+	w.store(mended, ownJSON(t, appOwn, "secret", "hunter2hunter2"), "")
+	before := w.reads()
+	for range 3 {
+		if id, err := c.OwnApp(t.Context(), mended); err != nil || id != appOwn {
+			t.Errorf("mended: %q, %v", id, err)
+		}
+	}
+	if n := w.reads() - before; n != 3 { // two pages of versions, one value
+		t.Errorf("%d reads", n)
+	}
+	w.down = http.StatusForbidden
+	if _, err := c.OwnApp(t.Context(), ownSecret+"a"); !fault.Is(err, fault.Denied) || !strings.Contains(fault.Of(err).Remedy, "Key Vault Secrets User") {
+		t.Errorf("refused: %v", err)
+	}
+	o := w.options()
+	o.Vault = VaultOptions{}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Of(err).Remedy, "KEY_VAULT_URL") {
+		t.Errorf("no vault: %v", err)
+	}
+}
+
+// Nothing of a value leaves its parser but in the proof.
+func FuzzParse(f *testing.F) {
+	text, _ := certificate(f, 0, time.Now().AddDate(1, 0, 0))
+	for _, s := range []string{"", "{}", "null", text, ownJSON(f, appOwn, "certificate", text), ownJSON(f, appOwn, "secret", "s~0123456789"), "MIIK", "-----BEGIN CERTIFICATE-----\nMIIK\n-----END CERTIFICATE-----"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for i, parse := range []parser{parseSecret, parseCertificate, parseOwn} {
+			p, err := parse(s, "")
+			if err != nil {
+				if !fault.Is(err, fault.Invalid) || fault.Of(err).Remedy == "" || len(s) > 40 && strings.Contains(err.Error(), s) {
+					t.Errorf("%d: %v", i, err)
+				}
+				continue
+			}
+			if (p.key == nil) == (p.secret == "") || p.key != nil && (!p.key.PublicKey.Equal(p.certs[0].PublicKey) || p.key.N.BitLen() < 2048) || i == 2 && !guid.MatchString(p.app) {
+				t.Errorf("%d: %q is a proof", i, s)
+			}
+		}
+	})
+}
