@@ -99,7 +99,8 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 			if err != nil {
 				return nil, err
 			}
-			t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}, EnableCAE: true} // as Graph is asked, so that it is the kept token)
+			// As Graph is asked, so that it is the token that is kept.
+			t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}, EnableCAE: true})
 			return consent.TokenRoles(t.Token), err
 		},
 	}

@@ -14,16 +14,24 @@ import (
 // Handler serves GET and HEAD /connect/{link} and POST /connect/{link}/authorize.
 func Handler(flow *consent.Flow, pg *pages.Pages) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /connect/{link}", func(w http.ResponseWriter, r *http.Request) {
+	look := func(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter, *http.Request, consent.View)) {
 		v, err := flow.Look(r.Context(), r.PathValue("link"))
 		if err != nil {
 			pg.Fail(w, r, err)
 			return
 		}
-		pg.View(w, r, v)
+		show(w, r, v)
+	}
+	mux.HandleFunc("GET /connect/{link}", func(w http.ResponseWriter, r *http.Request) {
+		look(w, r, pg.View)
 	})
 	mux.HandleFunc("POST /connect/{link}/authorize", func(w http.ResponseWriter, r *http.Request) {
-		if !pg.Button(w, r) {
+		confirmed, ok := pg.Button(w, r)
+		switch {
+		case !ok:
+			return
+		case !confirmed:
+			look(w, r, pg.Unconfirmed)
 			return
 		}
 		browser := pages.Bind(w, r)

@@ -1,5 +1,5 @@
-// Package bus puts jobs on the Service Bus queue. It is the only user of
-// azservicebus.
+// Package bus puts jobs on the Service Bus queue, and takes off what nobody
+// needs any more. It is the only user of azservicebus.
 //
 // A job's message ID is its identity: sending the same job twice within the
 // queue's duplicate window leaves one message, so a sender that does not know
@@ -69,7 +69,7 @@ func (q *Queue) Send(ctx context.Context, j job.Job, at time.Time) (err error) {
 	defer cancel()
 	sender, err := q.open()
 	if err != nil {
-		return classify(err)
+		return classify(err, sending)
 	}
 	contentType := "application/json"
 	msg := &azservicebus.Message{Body: j.Encode(), MessageID: &id, ContentType: &contentType}
@@ -83,9 +83,9 @@ func (q *Queue) Send(ctx context.Context, j job.Job, at time.Time) (err error) {
 	}
 	if err := sender.SendMessage(ctx, msg, nil); err != nil {
 		if ctx.Err() == nil { // else the caller gave up, and others still use it
-			q.discard(sender)
+			q.drop(sender)
 		}
-		return classify(err)
+		return classify(err, sending)
 	}
 	return nil
 }
@@ -104,8 +104,8 @@ func (q *Queue) open() (*azservicebus.Sender, error) {
 	return s, nil
 }
 
-// discard drops a sender that failed; the next message opens a new link.
-func (q *Queue) discard(s *azservicebus.Sender) {
+// drop closes a sender that failed; the next message opens a new link.
+func (q *Queue) drop(s *azservicebus.Sender) {
 	q.mu.Lock()
 	if q.sender == s {
 		q.sender = nil
@@ -116,9 +116,16 @@ func (q *Queue) discard(s *azservicebus.Sender) {
 	_ = s.Close(ctx) // best effort: the link is broken already
 }
 
-// classify adds the remedy where the vendor's own set-up is wrong. The kind
-// stays Unknown: such a message must not be given up.
-func classify(err error) error {
+// The roles that Rollcall's identity needs on the queue. Source: Azure
+// built-in roles, "Integration".
+const (
+	sending   = "Azure Service Bus Data Sender"
+	receiving = "Azure Service Bus Data Receiver"
+)
+
+// classify adds the remedy where the vendor's own set-up is wrong: role is what
+// the call needs. The kind stays Unknown: such a message must not be given up.
+func classify(err error, role string) error {
 	var sb *azservicebus.Error
 	if !errors.As(err, &sb) {
 		return err
@@ -126,7 +133,7 @@ func classify(err error) error {
 	e := fault.New(fault.Unknown, "%w", err).WithCode(string(sb.Code))
 	switch sb.Code {
 	case azservicebus.CodeUnauthorizedAccess:
-		return e.WithRemedy("Give Rollcall's managed identity the role Azure Service Bus Data Sender on the queue.")
+		return e.WithRemedy("Give Rollcall's managed identity the role %s on the queue.", role)
 	case azservicebus.CodeNotFound:
 		return e.WithRemedy("Create the queue, or correct the namespace's name in the settings.")
 	default:

@@ -14,6 +14,8 @@ type Fence struct {
 	// Epoch rises by one with every takeover. A worker that finds another
 	// epoch than its own has been replaced.
 	Epoch int64 `json:"epoch"`
+	// Closed is true when the connection has ended: no run ever opens again.
+	Closed bool `json:"closed,omitempty"`
 	// Seq counts the commits of this row.
 	Seq int64 `json:"seq"`
 	// Commit is a random name of the commit that wrote this row. It tells a
@@ -51,6 +53,8 @@ type Fence struct {
 	Positions Fold          `json:"positions,omitzero"`
 	// Erasing is how far an erasure has come.
 	Erasing Fold `json:"erasing,omitzero"`
+	// Expiry is how far the purge of people has come who were archived long ago.
+	Expiry Expiry `json:"expiry,omitzero"`
 	// Erased counts the people who were erased and are not to be stored again.
 	Erased int `json:"erased,omitempty"`
 	// Plan is the held plan that waits for a decision, nil if none does.
@@ -181,6 +185,21 @@ type Fold struct {
 	Swept   string `json:"swept,omitempty"`
 }
 
+// Expiry is the place in the purge of people who were archived long ago.
+type Expiry struct {
+	// At is when the last look for such people ended. It left nobody who was
+	// archived before Oldest.
+	At     time.Time `json:"at,omitzero"`
+	Oldest time.Time `json:"oldest,omitzero"`
+	// Swept is the person up to whom the look under way has come, and Least
+	// when the first of those was archived whom it has left so far.
+	Swept string    `json:"swept,omitempty"`
+	Least time.Time `json:"least,omitzero"`
+	// People are those who are being purged, Mailboxes what goes with them.
+	People    []string `json:"people,omitempty"`
+	Mailboxes []string `json:"mailboxes,omitempty"`
+}
+
 // Cursor is the place in one kind of Graph collection.
 type Cursor struct {
 	// Next is the link of the page to fetch next within a round; empty
@@ -201,6 +220,8 @@ type Cursor struct {
 	// it began, so that nobody can be missing.
 	Enum  string `json:"enum,omitempty"`
 	Fresh bool   `json:"fresh,omitempty"`
+	// Why is why that enumeration was begun.
+	Why string `json:"why,omitempty"`
 	// Scoped is true if only the memberships of people in scope were taken in.
 	Scoped bool `json:"scoped,omitempty"`
 }

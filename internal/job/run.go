@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"rollcall/internal/fault"
 )
 
 // State is where a run stands.
@@ -32,7 +34,9 @@ type Counters struct {
 	Updated     int `json:"updated"`
 	Archived    int `json:"archived"`
 	Reactivated int `json:"reactivated"`
-	Unchanged   int `json:"unchanged"`
+	// Purged is how many people went for good who were archived long ago.
+	Purged    int `json:"purged,omitempty"`
+	Unchanged int `json:"unchanged"`
 	// Seen is how many people Microsoft listed, repeats included. It and
 	// Unchanged count the people of a page again that is read again after a
 	// crash.
@@ -75,6 +79,8 @@ type Run struct {
 	Error  string `json:"error,omitempty"`
 	Code   string `json:"code,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
+	// Class says whose trouble a failure was; empty where nobody judged.
+	Class fault.Class `json:"class,omitempty"`
 	// LastChange is the number of the last change of the connection when this
 	// record was written.
 	LastChange int64 `json:"lastChange"`

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"rollcall/internal/consent"
 )
@@ -12,7 +14,7 @@ const (
 	// maxQuery bounds a query in bytes: an authorization code and an error
 	// description together stay far below.
 	maxQuery = 16 << 10
-	// maxBody bounds a form in bytes; ours is empty.
+	// maxBody bounds a form in bytes; ours is one short field.
 	maxBody = 64 << 10
 	// browserCookie ties a sign-in to a browser. __Host- means that only this
 	// very host can have set it.
@@ -20,6 +22,8 @@ const (
 	// browserAge is how many seconds the browser keeps it: both trips to
 	// Microsoft, of 15 minutes each, and a pause between them.
 	browserAge = 3600
+	// mayField is the form's one field: that the person may consent.
+	mayField, mayValue = "may", "yes"
 )
 
 // Guard answers what no page of ours sends, and passes on the rest: queries of
@@ -36,14 +40,14 @@ func (p *Pages) Guard(next http.Handler) http.Handler {
 }
 
 // Button reports whether the request is a press of the button on our own
-// page, and answers it if not. Nothing in the form is used, so it is only
-// drained.
+// page, and answers it if not. Confirmed is true if the person has also
+// confirmed that they may consent; if not, [Pages.Unconfirmed] is the answer.
 //
 // Browsers say where a form comes from: Sec-Fetch-Site, or Origin in older
 // ones. Who sends neither is a program, which cannot be tricked into using
 // somebody's cookies. Our own forms' Origin is null, because pages forbid
 // referrers, so null is good only with Sec-Fetch-Site.
-func (p *Pages) Button(w http.ResponseWriter, r *http.Request) bool {
+func (p *Pages) Button(w http.ResponseWriter, r *http.Request) (confirmed, ok bool) {
 	ours := false
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -54,39 +58,57 @@ func (p *Pages) Button(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if !ours {
 		p.log.InfoContext(r.Context(), "refused", "cause", "cross-site")
-		p.explain(w, r, http.StatusForbidden, "cross-site", p.page(""))
-		return false
+		p.explain(w, r, http.StatusForbidden, "cross-site", p.page(r, ""))
+		return false, false
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
 		if errors.As(err, new(*http.MaxBytesError)) {
 			p.TooLarge(w, r)
-			return false
+			return false, false
 		}
 		p.Fail(w, r, &consent.Refusal{Cause: consent.BadRequest, Err: err})
-		return false
+		return false, false
 	}
-	return true
+	// What is no form of ours has no such field: nothing was confirmed.
+	form, err := url.ParseQuery(string(body))
+	return err == nil && form.Get(mayField) == mayValue, true
 }
 
 // Browser returns the secret of the browser that sent the request, or empty.
 func Browser(r *http.Request) string {
+	secret, _ := browserOf(r)
+	return secret
+}
+
+// browserOf reads the cookie: the browser's secret, then a dot and the chosen
+// language if there is one.
+func browserOf(r *http.Request) (secret, language string) {
 	c, err := r.Cookie(browserCookie)
-	if err != nil || !consent.ValidSecret(c.Value) {
-		return ""
+	if err != nil {
+		return "", ""
 	}
-	return c.Value
+	secret, language, _ = strings.Cut(c.Value, ".")
+	if !consent.ValidSecret(secret) {
+		return "", ""
+	}
+	return secret, language
 }
 
 // Bind returns the browser's secret, and gives it one for the time of a
-// sign-in. A secret that it has is kept, so that two tabs do not disturb each
-// other.
+// sign-in, together with the language that was chosen. A secret that it has is
+// kept, so that two tabs do not disturb each other.
 func Bind(w http.ResponseWriter, r *http.Request) string {
 	secret := Browser(r)
 	if secret == "" {
 		secret = consent.NewSecret()
 	}
+	value := secret
+	if i := chosen(r); i >= 0 {
+		value += "." + speeches[i].Code
+	}
 	http.SetCookie(w, &http.Cookie{
-		Name: browserCookie, Value: secret, Path: "/", MaxAge: browserAge,
+		Name: browserCookie, Value: value, Path: "/", MaxAge: browserAge,
 		Secure: true, HttpOnly: true,
 		// Lax: it must come along when Microsoft sends the browser back.
 		SameSite: http.SameSiteLaxMode,
@@ -103,16 +125,16 @@ func (p *Pages) See(w http.ResponseWriter, to string) {
 
 // NotFound answers an address that is no page.
 func (p *Pages) NotFound(w http.ResponseWriter, r *http.Request) {
-	p.explain(w, r, http.StatusNotFound, "not-found", p.page(""))
+	p.explain(w, r, http.StatusNotFound, "not-found", p.page(r, ""))
 }
 
 // WrongMethod answers a method that the address does not know.
 func (p *Pages) WrongMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	p.explain(w, r, http.StatusMethodNotAllowed, "wrong-method", p.page(""))
+	p.explain(w, r, http.StatusMethodNotAllowed, "wrong-method", p.page(r, ""))
 }
 
 // TooLarge answers a request beyond the limits.
 func (p *Pages) TooLarge(w http.ResponseWriter, r *http.Request) {
-	p.explain(w, r, http.StatusRequestEntityTooLarge, "too-large", p.page(""))
+	p.explain(w, r, http.StatusRequestEntityTooLarge, "too-large", p.page(r, ""))
 }

@@ -21,9 +21,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"rollcall/internal/consent"
 	"rollcall/internal/fault"
-	"rollcall/internal/job"
 )
 
 //go:embed templates/*.html
@@ -32,15 +33,13 @@ var templateFiles embed.FS
 //go:embed style.css
 var style string
 
-// refresh is how many seconds a page that shows progress stands.
-const refresh = 5
-
 // Pages renders. It is safe for concurrent use.
 type Pages struct {
 	product   string
 	origin    string
 	policy    string
-	texts     catalog
+	speeches  []speech
+	matcher   language.Matcher
 	templates *template.Template
 	log       *slog.Logger
 }
@@ -57,7 +56,7 @@ func New(product, public, authority string, log *slog.Logger) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	texts, err := loadCatalog("en")
+	all, err := loadSpeeches()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +66,7 @@ func New(product, public, authority string, log *slog.Logger) (*Pages, error) {
 	}
 	sum := sha256.Sum256([]byte(style))
 	return &Pages{
-		product: product, origin: origin, texts: texts, templates: templates, log: log,
+		product: product, origin: origin, speeches: all, matcher: newMatcher(), templates: templates, log: log,
 		// form-action names the authority because Chromium holds the redirect
 		// that answers a form to it as well.
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; " +
@@ -82,42 +81,6 @@ func originOf(address string) (string, error) {
 		return "", fault.New(fault.Invalid, "pages: %q is no address of a website", address)
 	}
 	return strings.ToLower(u.Scheme + "://" + u.Host), nil
-}
-
-// View shows what a link shows.
-func (p *Pages) View(w http.ResponseWriter, r *http.Request, v consent.View) {
-	pg := p.page(v.Company)
-	pg.View, pg.Since, pg.Expires = v, at(v.Since), at(v.Expires)
-	name := string(v.Stage)
-	switch v.Stage {
-	case consent.Invitation:
-		pg.Step, pg.Grants = 1, pg.grants(v.Settings)
-	case consent.Verifying:
-		pg.Step, pg.Refresh = 3, refresh
-	case consent.Connected:
-		pg.Step = steps
-		pg.RunText = pg.T("run.none")
-		if v.Run != nil {
-			pg.RunText = pg.T("run." + string(v.Run.State))
-		}
-		if !ended(v.Run) {
-			pg.Refresh = refresh
-		}
-	}
-	pg.Title = pg.T(name + ".title")
-	p.write(w, r, http.StatusOK, name, pg)
-}
-
-// ended reports whether there is nothing more to see of a run.
-func ended(r *job.Run) bool {
-	if r == nil {
-		return false
-	}
-	switch r.State {
-	case job.Queued, job.Running, job.Waiting:
-		return false
-	}
-	return true
 }
 
 // Fail shows an error, and logs it: this is where it stops. A
@@ -142,7 +105,7 @@ func (p *Pages) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		after := max(f.After, time.Minute)
 		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	}
-	pg := p.page("")
+	pg := p.page(r, "")
 	pg.Facts = []fact{{pg.T("fact.reference"), reference}}
 	p.explain(w, r, status, key, pg)
 }
@@ -166,9 +129,13 @@ var notAttempts = map[consent.Cause]bool{
 }
 
 func (p *Pages) refused(w http.ResponseWriter, r *http.Request, refusal *consent.Refusal) {
-	pg := p.page(refusal.Company)
+	pg := p.page(r, refusal.Company)
 	pg.Attempted = !notAttempts[refusal.Cause]
-	pg.Again = refusal.Link
+	pg.Again = pg.Keep(refusal.Link)
+	pg.Approval = refusal.Cause == consent.NotAdministrator
+	if pg.Approval || refusal.Cause == consent.ConsentFailed {
+		pg.letter(refusal.Link)
+	}
 	for _, f := range []fact{
 		{"fact.tenant", refusal.Tenant}, {"fact.object", refusal.Object},
 		{"fact.expected", refusal.Expected}, {"fact.code", refusal.Code},
@@ -194,10 +161,6 @@ func (p *Pages) explain(w http.ResponseWriter, r *http.Request, status int, key 
 	p.write(w, r, status, "refused", pg)
 }
 
-func (p *Pages) page(company string) page {
-	return page{texts: p.texts, Product: p.product, company: company, CSS: template.CSS(style)}
-}
-
 // write renders first and answers then, so that no half page is ever sent.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name string, pg page) {
 	var body, whole bytes.Buffer
@@ -213,6 +176,8 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name s
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", pg.Lang)
+	w.Header().Set("Vary", "Accept-Language, Cookie")
 	w.Header().Set("Content-Length", strconv.Itoa(whole.Len()))
 	w.WriteHeader(status)
 	w.Write(whole.Bytes()) // an error means that nobody is there to be told

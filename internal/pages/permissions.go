@@ -1,20 +1,24 @@
 package pages
 
-import "rollcall/internal/connection"
+import (
+	"slices"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/consent"
+)
 
 // grant is one permission in plain words.
 type grant struct {
 	Scope, Name string
+	// Missing is true if it was not granted before.
+	Missing bool
 	// What and Why are sentences: which of them are true depends on the settings.
 	What, Why []string
 }
 
-// permission is an application permission of Microsoft Graph. Microsoft grants
-// an app's permissions only as a whole, so the page says which of them the
-// connection's settings use, and for what.
+// permission is an application permission of Microsoft Graph and its texts.
 type permission struct {
-	scope  string
-	needed func(connection.Settings) bool
+	scope string
 	// what and why are its texts, by the last part of their keys; nil for one
 	// text that is always true.
 	what, why []sentence
@@ -32,45 +36,57 @@ func reportingLines(s connection.Settings) bool { return s.ReportingLines }
 func teams(s connection.Settings) bool          { return s.Teams }
 func securityGroups(s connection.Settings) bool { return s.SecurityGroups }
 func licenses(s connection.Settings) bool       { return s.Licenses }
-func mailboxes(s connection.Settings) bool      { return s.Mailboxes }
-func mailboxTypes(s connection.Settings) bool   { return s.Mailboxes && s.MailboxTypes }
 func scoped(s connection.Settings) bool         { return len(s.Groups) > 0 }
 func groups(s connection.Settings) bool         { return s.Teams || s.SecurityGroups }
 
-// permissions is in the order in which the page shows them. Each is the least
-// that Microsoft documents for what the category asks.
+// permissions are all that any profile holds.
 var permissions = []permission{
 	{
-		scope: "User.Read.All", needed: always,
+		scope: "User.Read.All",
 		what: []sentence{
 			{".all", always}, {".positions", positions}, {".reportingLines", reportingLines}, {".licenses", licenses}, {".scoped", scoped},
 		},
 	},
-	{scope: "Organization.Read.All", needed: always},
+	{scope: "Organization.Read.All"},
 	{
-		scope: "GroupMember.Read.All", needed: func(s connection.Settings) bool { return groups(s) || scoped(s) },
-		what: []sentence{{".teams", teams}, {".securityGroups", securityGroups}, {".scoped", scoped}},
+		scope: "GroupMember.Read.All",
+		what:  []sentence{{".teams", teams}, {".securityGroups", securityGroups}, {".scoped", scoped}},
 		why: []sentence{
 			{".groups", func(s connection.Settings) bool { return groups(s) && !scoped(s) }},
 			{".scoped", func(s connection.Settings) bool { return !groups(s) && scoped(s) }},
 			{".both", func(s connection.Settings) bool { return groups(s) && scoped(s) }},
 		},
 	},
-	{scope: "Member.Read.Hidden", needed: func(s connection.Settings) bool { return groups(s) || scoped(s) }},
-	{scope: "LicenseAssignment.Read.All", needed: licenses},
-	{scope: "Reports.Read.All", needed: mailboxes},
-	{scope: "MailboxSettings.Read", needed: mailboxTypes},
+	{scope: "Member.Read.Hidden"},
+	{scope: "LicenseAssignment.Read.All"},
+	{scope: "Reports.Read.All"},
+	{scope: "MailboxSettings.Read"},
 }
 
-// grants lists exactly the permissions that the settings need.
-func (p page) grants(s connection.Settings) (gs []grant) {
-	for _, perm := range permissions {
-		if perm.needed(s) {
-			key := "grant." + perm.scope
-			gs = append(gs, grant{perm.scope, p.T(key), p.sentences(key+".what", perm.what, s), p.sentences(key+".why", perm.why, s)})
-		}
+// grants lists exactly the permissions that will be consented to, in the
+// profile's order: those that the settings use, and those that come along
+// because Microsoft grants an app's permissions only as a whole.
+func (p page) grants(v consent.View) (used, rest []grant) {
+	needs := connection.Needs(v.Settings)
+	all := v.Profile.Permissions
+	if len(all) == 0 {
+		all = needs
 	}
-	return gs
+	for _, scope := range all {
+		key := "grant." + scope
+		g := grant{Scope: scope, Name: p.T(key), Missing: slices.Contains(p.missing, scope)}
+		if !slices.Contains(needs, scope) {
+			rest = append(rest, g)
+			continue
+		}
+		var texts permission
+		if i := slices.IndexFunc(permissions, func(o permission) bool { return o.scope == scope }); i >= 0 {
+			texts = permissions[i]
+		}
+		g.What, g.Why = p.sentences(key+".what", texts.what, v.Settings), p.sentences(key+".why", texts.why, v.Settings)
+		used = append(used, g)
+	}
+	return used, rest
 }
 
 func (p page) sentences(key string, all []sentence, s connection.Settings) (texts []string) {
@@ -83,4 +99,36 @@ func (p page) sentences(key string, all []sentence, s connection.Settings) (text
 		}
 	}
 	return texts
+}
+
+// categoryScopes is what is missing where a category was left out because
+// Microsoft denied it.
+var categoryScopes = map[string]string{
+	"teams": "GroupMember.Read.All", "licenses": "LicenseAssignment.Read.All",
+	"mailboxes": "Reports.Read.All", "mailboxTypes": "MailboxSettings.Read", "reportingLines": "User.Read.All",
+}
+
+// missing lists the permissions that the settings need and that are not there:
+// what was consented to lacks them, or the last run was denied what they open.
+func missing(v consent.View) (scopes []string) {
+	lacking := slices.Clone(v.Missing)
+	if v.Run != nil {
+		for _, s := range v.Run.Skipped {
+			switch scope, category := categoryScopes[s.What]; {
+			case !s.Consent:
+			case s.Code == hiddenMembership:
+				lacking = append(lacking, "Member.Read.Hidden")
+			case category:
+				lacking = append(lacking, scope)
+			default: // a scope group
+				lacking = append(lacking, "GroupMember.Read.All")
+			}
+		}
+	}
+	for _, scope := range connection.Needs(v.Settings) {
+		if slices.Contains(lacking, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }

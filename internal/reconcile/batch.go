@@ -87,7 +87,7 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 		if b.w.isErased(it.ID) {
 			continue
 		}
-		if !b.w.asks("manager") { // then nobody has one
+		if !b.w.chosen.ReportingLines { // then nobody has one
 			it.HasManager = true
 		}
 		f := onPage[it.ID]
@@ -285,28 +285,23 @@ func (b *batcher) reread(ctx context.Context) error {
 func (b *batcher) plan() directory.Batch {
 	f := &b.w.fence
 	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen}
-	now := b.w.Now().UTC()
 	for _, e := range b.order {
 		if e.settled() {
 			f.Run.Unchanged++
 			continue
 		}
 		if c := directory.Compare(e.prior, &e.next); c != nil {
-			f.LastChange++
-			c.Number, c.Run, c.At = f.LastChange, f.Run.ID, now
 			c.Position = move(e.prior, &e.next)
 			if b.w.previewing() && e.prior != nil {
 				c.Was = directory.Difference(&e.next.Person, &e.prior.Person)
 			}
-			e.next.Changed = c.Number
-			batch.Changes = append(batch.Changes, *c)
-			count(f, c.Type)
+			e.next.Changed = b.w.tell(&batch, c)
 		}
 		if was, is := e.listed(); was != is {
 			relist(f, &batch, e.next.ID, was, is)
 		}
 		if e.prior == nil {
-			e.next.Created = now
+			e.next.Created = b.w.Now().UTC()
 			batch.Add = append(batch.Add, e.next)
 		} else {
 			batch.Put = append(batch.Put, e.next)

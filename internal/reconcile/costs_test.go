@@ -1,10 +1,8 @@
 package reconcile_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/job"
@@ -12,26 +10,24 @@ import (
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
 
-// The tests of this file count or lose writes of the one store, so none of
-// them is parallel.
-
 // What a run may cost: nothing to do is one call, and N changes fill their
 // transactions.
 func TestCosts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 100)
 	w.choose(func(s *connection.Settings) { s.Licenses = false })
 	w.succeed()
 	cost := func() (r job.Run, reads, writes, graph int64) {
-		before, calls := wires.Tables.Requests().Total, w.tenant.Calls()
+		before, calls := w.cable.passed(), w.tenant.Calls()
 		id := w.send(job.Schedule)
 		w.quiet(w.engine.Sync)
-		after := wires.Tables.Requests().Total
+		after := w.cable.passed()
 		for path, n := range w.tenant.Calls() {
 			if path != msfault.Token {
 				graph += int64(n - calls[path])
 			}
 		}
-		return w.record(id), after.Reads - before.Reads, after.Writes - before.Writes, graph
+		return w.record(id), after.reads - before.reads, after.writes - before.writes, graph
 	}
 	r, reads, writes, calls := cost()
 	if r.State != job.Succeeded || calls != 1 || r.GraphCalls != 1 || reads > 2 || writes > 4 {
@@ -54,6 +50,7 @@ func TestCosts(t *testing.T) {
 // A worker that dies before any of its writes loses nothing: the message comes
 // again, and the end is the same.
 func TestKilledBeforeAnyWrite(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	w := l.world(t, t, 101)
 	w.choose(func(s *connection.Settings) { s.Licenses, s.Positions = false, false })
@@ -63,7 +60,7 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 	for _, p := range w.tenant.People() {
 		w.ok(w.tenant.Update(p.ID, fields("department", "Moved")))
 	}
-	if w.killed(3, job.Schedule, ""); w.fence().Run.Transactions != 5 {
+	if w.killed(3, w.job(job.Schedule, "")); w.fence().Run.Transactions != 5 {
 		t.Errorf("not killed in the middle of a page: %+v", w.fence().Run)
 	}
 	w.settled()
@@ -73,7 +70,7 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 	for ; ; n++ { // every write of a run with all kinds of changes
 		_, err := w.tenant.Apply(tenant.Bulk{Seed: uint64(n), Edit: 15, Remove: 3, Create: 3})
 		w.ok(err)
-		fired := w.killed(n, job.Schedule, "")
+		fired := w.killed(n, w.job(job.Schedule, ""))
 		w.settled()
 		if !fired {
 			break
@@ -82,32 +79,4 @@ func TestKilledBeforeAnyWrite(t *testing.T) {
 	if n < 6 { // open, people, removals, the run's record, the connection
 		t.Errorf("a run of only %d writes", n-1)
 	}
-}
-
-// killed does a run whose first worker can write n-1 times and then no more,
-// and tells whether it wanted to.
-func (w *world) killed(n int, trigger job.Trigger, plan string) (fired bool) {
-	w.Helper()
-	w.begin++
-	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: trigger, Plan: plan}
-	var last int64
-	wires.Tables.BeforeWrite(func(count int64, _ string) error {
-		if last == 0 {
-			last = count + int64(n) - 1
-		}
-		if count >= last {
-			fired = true
-			return errors.New("killed")
-		}
-		return nil
-	})
-	err := w.engine.Sync(w.ctx, j)
-	wires.Tables.BeforeWrite(nil)
-	if fired == (err == nil) {
-		w.Fatalf("killed before write %d: %v, the worker says %v", n, fired, err)
-	}
-	w.clock.Advance(time.Minute)
-	w.ok(w.engine.Sync(w.ctx, j))
-	w.quiet(w.engine.Sync)
-	return fired
 }

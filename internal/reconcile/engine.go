@@ -16,14 +16,16 @@ import (
 	"rollcall/internal/job"
 )
 
-// Engine runs syncs. All fields are required.
+// Engine runs syncs. All fields but Audit are required.
 type Engine struct {
 	Graph       Graph
 	Store       Store
 	Connections Connections
 	Queue       Queue
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Audit is told when a tenant answers again that did not; nil tells nobody.
+	Audit Audit
+	Now   func() time.Time
+	Log   *slog.Logger
 	// Budget is how long one slice works before it hands over.
 	Budget time.Duration
 	// MinDelay and MaxDelay bound the wait after a failure; it doubles with
@@ -36,6 +38,9 @@ type Engine struct {
 	// FullEvery is how old the last full enumeration may become; 0 means as old
 	// as it likes.
 	FullEvery time.Duration
+	// ArchivedMaxAge is how long archived people are kept before they are
+	// purged; 0 means for good.
+	ArchivedMaxAge time.Duration
 }
 
 // worker is one slice of one run.
@@ -97,6 +102,9 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 	}
 	w := e.worker(conn)
 	w.log = w.log.With("run", j.Run)
+	if conn.Status == connection.Offboarded { // nothing is written of it any more, not even a record
+		return w.drop(ctx)
+	}
 	if j.Trigger == job.Preview {
 		return w.preview(ctx, j)
 	}
@@ -104,6 +112,14 @@ func (e *Engine) dispatch(ctx context.Context, j job.Job) (err error) {
 		return err
 	}
 	f := &w.fence
+	if f.Closed {
+		return w.drop(ctx)
+	}
+	if f.Open() && w.paused() && f.Run.Trigger != job.Erase {
+		if err := w.stop(ctx); err != nil {
+			return err
+		}
+	}
 	asked := j.Trigger.Asked()
 	switch {
 	case f.Ended(j.Run) && !(f.Open() && f.Run.ID == j.Run):
@@ -199,6 +215,7 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 				return err
 			}
 		}
+		resumes := f.Run.State == job.Stopped && w.Now().Sub(f.Run.Ended) < maxDeltaAge
 		f.Run = job.Run{
 			ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), Began: w.Now().UTC(), FirstChange: f.LastChange, Person: j.Person,
 		}
@@ -209,11 +226,11 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 			f.Run.Plan = f.Plan
 		}
 		if w.syncs() {
-			w.begin()
+			w.begin(resumes)
 		}
 		w.advance()
 	}
-	f.Run.State = job.Running
+	f.Run.State, f.Run.Throttled = job.Running, false
 	f.Run.NextTry = time.Time{}
 	f.Run.Slices++
 	f.Run.Error, f.Run.Code, f.Run.Remedy = "", "", ""
@@ -221,8 +238,9 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 	return w.commit(ctx, directory.Batch{})
 }
 
-// begin chooses between the delta links and full enumerations.
-func (w *worker) begin() {
+// begin chooses between the delta links and full enumerations. If resumes is
+// true, the run before was stopped a short while ago, and nothing was wrong.
+func (w *worker) begin(resumes bool) {
 	f := &w.fence
 	hash := scopeHash(w.properties())
 	wider := w.rescope()
@@ -230,20 +248,40 @@ func (w *worker) begin() {
 	f.Members = job.Cursor{}
 	switch c := &f.People; {
 	case c.Delta == "" && c.Next == "":
-		w.enumerate("first run", hash)
+		w.enumerate(firstRun, hash)
+	case resumes && w.goesOn(c) && c.Hash == hash && !wider:
+		f.Run.Full, f.Run.Why = true, c.Why
 	case c.Enum != "" && c.Hash == hash: // left over from a run that failed
-		w.enumerate("an earlier full run did not finish", hash)
+		w.enumerate(unfinished, hash)
 	case c.Hash != hash:
 		w.enumerate("properties changed", hash)
 	case wider:
 		w.enumerate("the settings have become wider", hash)
 	case w.Now().Sub(c.DeltaAt) > maxDeltaAge:
-		w.enumerate("delta link too old", hash)
+		w.enumerate(tooOld, hash)
 	case w.FullEvery > 0 && w.Now().Sub(c.FullAt) > w.FullEvery:
-		w.enumerate("a full run is due", hash)
+		w.enumerate(fullDue, hash)
 	}
-	w.beginGroups()
+	w.beginGroups(resumes)
 }
+
+// goesOn reports whether an enumeration that was left at some page can be gone
+// on with: but for scope groups, whose members may have changed since, which
+// only a delta round takes in.
+func (w *worker) goesOn(c *job.Cursor) bool {
+	return c.Enum != "" && c.Next != "" && !c.Scoped && !w.fence.Scope.Grouped
+}
+
+// Why everything is enumerated.
+const (
+	firstRun   = "first run" // nobody is stored yet
+	unfinished = "an earlier full run did not finish"
+	tooOld     = "delta link too old"
+	fullDue    = "a full run is due"
+	joinedMany = "many people have joined the scope groups"
+	joinedSome = "people have joined the scope groups"
+	forgotten  = "Microsoft no longer knew the link"
+)
 
 // maxDeltaAge is a day less than Graph keeps a delta token of directory
 // objects. Source: Microsoft Graph documentation, "Delta query overview".
@@ -261,6 +299,7 @@ func (w *worker) enumerate(why, hash string) {
 		Enum:   w.enumID("u"),
 		Fresh:  f.Stored == 0,
 		FullAt: f.People.FullAt,
+		Why:    why,
 	}
 }
 

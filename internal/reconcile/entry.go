@@ -166,20 +166,3 @@ func move(prior, next *directory.Record) *directory.Move {
 	}
 	return &m
 }
-
-func count(f *job.Fence, t directory.Type) {
-	switch t {
-	case directory.Created:
-		f.Run.Created++
-		f.Stored++
-		f.Active++
-	case directory.Updated:
-		f.Run.Updated++
-	case directory.Archived:
-		f.Run.Archived++
-		f.Active--
-	case directory.Reactivated:
-		f.Run.Reactivated++
-		f.Active++
-	}
-}

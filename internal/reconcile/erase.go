@@ -2,14 +2,12 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -24,23 +22,19 @@ import (
 // would read it again. The job title stays as the name of a position, which
 // tells of nobody.
 type erasure struct {
-	*worker
-	id  string
-	key [16]byte
+	*purge
+	id string
 }
-
-// maxRedact bounds the changes, as JSON, that one transaction rewrites.
-const maxRedact = 1 << 20
 
 // erase takes the person away step by step, each of which finds nothing to do
 // the second time. The last one tells of it: until then the person is erased
 // again from the start by whoever asks again.
 func (w *worker) erase(ctx context.Context) error {
-	e := &erasure{worker: w, id: w.fence.Run.Person}
-	var ok bool
-	if e.key, ok = directory.Key(e.id); !ok {
-		return fault.New(fault.Invalid, "person's ID is no GUID")
+	p, err := newPurge(w, w.fence.Run.Person)
+	if err != nil {
+		return err
 	}
+	e := &erasure{p, w.fence.Run.Person}
 	if w.isErased(e.id) {
 		e.step("found", "erased", "The person was erased before, and nothing was left to do.")
 		w.advance()
@@ -108,17 +102,7 @@ func (e *erasure) mailboxes(ctx context.Context, r *directory.Record) error {
 	if items, err := e.Graph.Whole(ctx, e.conn.Access(), []string{e.id}, []string{"userPrincipalName"}); err == nil && len(items) > 0 && items[0].UserPrincipalName != "" {
 		ids[directory.MailboxID(items[0].UserPrincipalName)] = struct{}{}
 	}
-	err := e.rows(ctx, 0, func(row *directory.ChangeRow) error {
-		for i := range row.Changes {
-			var upn string
-			c := &row.Changes[i]
-			if c.ID == e.id && json.Unmarshal(c.Set["userPrincipalName"], &upn) == nil && upn != "" {
-				ids[directory.MailboxID(upn)] = struct{}{}
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := e.mailboxIDs(ctx, ids); err != nil {
 		return err
 	}
 	maps.DeleteFunc(ids, func(id string, _ struct{}) bool { return e.isErased(id) })
@@ -147,146 +131,12 @@ func (e *erasure) mark(id string) {
 	e.erased[key] = struct{}{}
 }
 
-// rows calls each with one stored row of changes after the other.
-func (e *erasure) rows(ctx context.Context, after int64, each func(*directory.ChangeRow) error) error {
-	for {
-		rows, err := e.Store.ChangeRows(ctx, e.part, after, maxLog)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for i := range rows {
-			if err := each(&rows[i]); err != nil {
-				return err
-			}
-			if n := len(rows[i].Changes); n > 0 {
-				after = rows[i].Changes[n-1].Number
-			}
-		}
-	}
-}
-
-// changes redacts what the feed tells of the person. The numbers stay, so that
-// the feed has no gap. What changed of positions has been taken in before.
-func (e *erasure) changes(ctx context.Context) error {
-	var (
-		batch directory.Batch
-		bytes int
-	)
-	flush := func() error {
-		err := e.commit(ctx, batch)
-		batch, bytes = directory.Batch{}, 0
-		return err
-	}
-	f := &e.fence
-	err := e.rows(ctx, f.Erasing.Through, func(row *directory.ChangeRow) error {
-		if len(row.Changes) == 0 {
-			return nil
-		}
-		if e.redact(row.Changes) {
-			size := sizeOf(row.Changes)
-			if bytes > 0 && bytes+size > maxRedact || batch.Rows() == directory.MaxRows {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-			batch.Redact, bytes = append(batch.Redact, *row), bytes+size
-		}
-		f.Erasing.Through = row.Changes[len(row.Changes)-1].Number
-		if !e.spent() {
-			return nil
-		}
-		if err := flush(); err != nil {
-			return err
-		}
-		return errBudget
-	})
-	if err != nil || len(batch.Redact) == 0 {
-		return err
-	}
-	return flush()
-}
-
-// redact takes the person out of the changes, and reports whether any named
-// them.
-func (e *erasure) redact(cs []directory.Change) (changed bool) {
-	for i := range cs {
-		c := &cs[i]
-		gone := c.ID != "" && (c.ID == e.id || e.isErased(c.ID)) && c.Type != directory.Erased
-		joined, left := without(c.Joined, e.id), without(c.Left, e.id)
-		if n := len(joined) + len(left); !gone && n < len(c.Joined)+len(c.Left) {
-			c.Joined, c.Left, changed = joined, left, true
-			gone = n == 0 // it told of nobody else
-		}
-		if gone {
-			*c = directory.Change{Number: c.Number, Type: directory.Redacted, Run: c.Run, At: c.At}
-			changed = true
-		}
-	}
-	return changed
-}
-
-func without(ids []string, id string) []string {
-	return slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == id })
-}
-
-// sizeOf estimates the bytes of changes as JSON.
-func sizeOf(cs []directory.Change) (n int) {
-	for i := range cs {
-		n += 512 + 39*(len(cs[i].Joined)+len(cs[i].Left))
-		for name, v := range cs[i].Set {
-			n += len(name) + len(v) + 4
-		}
-	}
-	return n
-}
-
-// rosters takes the person out of the teams, without a change that names them.
-func (e *erasure) rosters(ctx context.Context) error {
-	of, err := e.Store.TeamsOf(ctx, e.part, [][16]byte{e.key})
-	if err != nil {
-		return err
-	}
-	b := newTeamBatch(e.worker)
-	for _, team := range of[e.key] {
-		t, err := b.entry(ctx, team)
-		if err != nil {
-			return err
-		}
-		if t.next.ID == "" {
-			return fault.New(fault.Invalid, "team %s has members, and there is no such team", team)
-		}
-		if err := b.load(ctx, t); err != nil {
-			return err
-		}
-		r := t.bucket(e.id)
-		at, found := r.Find(e.key)
-		if !found {
-			return fault.New(fault.Invalid, "team %s has a member in the wrong row", team)
-		}
-		r.unmark(at)
-		r.Members = slices.Delete(r.Members, at, at+1)
-		r.count.Active--
-		r.dirty = true
-		b.touch(t)
-		if err := b.room(ctx); err != nil {
-			return err
-		}
-		if e.spent() {
-			if err := b.flush(ctx); err != nil {
-				return err
-			}
-			return errBudget
-		}
-	}
-	return b.flush(ctx)
-}
-
 // scopes writes the list of the scope groups' members anew, without the person.
 func (e *erasure) scopes(ctx context.Context) error {
-	if _, listed := e.scoped[e.key]; !listed {
+	if _, listed := e.scoped[e.keys[0]]; !listed {
 		return nil
 	}
-	delete(e.scoped, e.key)
+	delete(e.scoped, e.keys[0])
 	f := &e.fence
 	set := e.enumID("g")
 	ids := make([]string, 0, len(e.scoped))

@@ -353,6 +353,7 @@ func TestErasedWhileHeld(t *testing.T) {
 
 // Killed before any of its writes, an erasure is the same in the end.
 func TestEraseKilled(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 4)
 	w.choose(func(s *connection.Settings) { s.Groups = w.groups[2:] })
 	for i, m := range w.marks(30) {
@@ -364,7 +365,7 @@ func TestEraseKilled(t *testing.T) {
 		if small {
 			w.engine.Budget = -1
 		}
-		fired := w.killedIn(n, w.ask(job.Erase, m.id))
+		fired := w.killed(n, w.ask(job.Erase, m.id))
 		w.engine.Budget = time.Hour
 		w.erased(m)
 		if !fired && !small {

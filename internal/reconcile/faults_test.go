@@ -38,6 +38,7 @@ func (c cell) name() string {
 // expression, and prints a table; without it, a few are proved of each path and
 // of each fault.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	const lanes = 4
 	free := make(chan *line, lanes)
 	for range lanes {

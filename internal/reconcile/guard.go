@@ -43,7 +43,7 @@ func (w *worker) judgeDue() bool {
 // judge decides at the run's end whether the removals that wait may be done
 // without a human, each kind for itself. What a plan already holds counts too,
 // so that a disaster in two halves is held like a whole one.
-func (w *worker) judge(context.Context) error {
+func (w *worker) judge(ctx context.Context) error {
 	f := &w.fence
 	guard := w.guard()
 	first := w.conn.LastSuccess.IsZero() // nobody relies on anything yet
@@ -61,14 +61,14 @@ func (w *worker) judge(context.Context) error {
 		case t.Pending == 0:
 		case holds && !first && w.conn.Override != nil:
 			f.Run.Override = true
-			w.log.WarnContext(w.background(), "removals pass the guard by an operator's leave", "kind", string(k), "objects", waiting)
+			w.log.WarnContext(ctx, "removals pass the guard by an operator's leave", "kind", string(k), "objects", waiting)
 			*v = job.Settle
 		case !holds || first:
 			*v = job.Settle
 		case f.Plan != nil:
 			*v = job.Wait // a plan never grows: these wait for the run after its decision
 		default:
-			w.log.WarnContext(w.background(), "removals held", "kind", string(k), "objects", waiting, "active", t.Active, "maxCount", limit(guard, k), "maxPercent", guard.MaxPercent)
+			w.log.WarnContext(ctx, "removals held", "kind", string(k), "objects", waiting, "active", t.Active, "maxCount", limit(guard, k), "maxPercent", guard.MaxPercent)
 			*v = job.Hold
 		}
 	}
@@ -94,9 +94,6 @@ func (w *worker) tellPerson() {
 	}
 	r.Steps = append(slices.Clone(r.Steps), s)
 }
-
-// background is for a log line where no context is at hand.
-func (w *worker) background() context.Context { return context.Background() }
 
 // hold moves the removals that wait into a plan, and makes it immutable by its
 // hash.
@@ -170,26 +167,12 @@ func (w *worker) planHash(ctx context.Context) (string, error) {
 // refuse ends a decision on a plan that does not wait: it is unknown, or
 // another decision was faster. Nothing is opened, and nobody archived.
 func (w *worker) refuse(ctx context.Context, j job.Job) error {
-	now := w.Now().UTC()
 	w.log.WarnContext(ctx, "decision on a plan that does not wait refused", "trigger", string(j.Trigger))
-	return w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
-		LastChange: w.fence.LastChange, Plan: &job.Plan{Hash: j.Plan},
-		Error: "This plan of removals does not wait for a decision.", Code: "plan_decided",
-		Remedy: "It was decided before, or its people have returned. Read the connection's runs.",
-	})
-}
-
-// refuseDead records that what somebody asked for cannot be done: the
-// connection is not live.
-func (w *worker) refuseDead(ctx context.Context, j job.Job) error {
-	now := w.Now().UTC()
-	return w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.RunFailed, Phase: phaseDone, Began: now, Ended: now,
-		LastChange: w.fence.LastChange, Person: j.Person,
-		Error: "The connection cannot be synced.", Code: "not_connected",
-		Remedy: "Read the connection's problem, and ask again when it is solved.",
-	})
+	r := w.ended(j, job.RunFailed)
+	r.Plan = &job.Plan{Hash: j.Plan}
+	r.Error, r.Code = "This plan of removals does not wait for a decision.", "plan_decided"
+	r.Remedy = "It was decided before, or its people have returned. Read the connection's runs."
+	return w.Connections.PutRun(ctx, w.conn.ID, r)
 }
 
 // decide does with the held plan what a human has decided: it archives those

@@ -2,7 +2,6 @@ package reconcile_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -36,11 +35,10 @@ func (w *world) leaves(n int) []string {
 // decision does what a human decided and returns its record.
 func (w *world) decision(trigger job.Trigger, hash string) job.Run {
 	w.Helper()
-	w.begin++
-	run := job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin))
-	w.ok(w.queue.Send(w.ctx, job.Job{Kind: job.Sync, Connection: w.conn, Run: run, Trigger: trigger, Plan: hash}, w.clock.Now()))
+	j := w.job(trigger, hash)
+	w.ok(w.queue.Send(w.ctx, j, w.clock.Now()))
 	w.quiet(w.engine.Sync)
-	return w.record(run)
+	return w.record(j.Run)
 }
 
 // present counts those of the people who are stored as active.
@@ -259,8 +257,7 @@ func TestSyncMeetsDecision(t *testing.T) {
 	w.engine.Budget = -1 // the decision takes several slices
 	w.leaves(110)
 	held := w.run()
-	w.begin++
-	decision := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: job.Approve, Plan: held.Plan.Hash}
+	decision := w.job(job.Approve, held.Plan.Hash)
 	w.ok(w.engine.Sync(w.ctx, decision))
 	if f := w.fence(); !f.Open() || f.Run.ID != decision.Run {
 		t.Fatalf("the decision is over at once: %+v", f.Run)
@@ -280,6 +277,7 @@ func TestSyncMeetsDecision(t *testing.T) {
 // A run that fails on the way to its plan leaves people held without one; the
 // next run makes it.
 func TestPlanThatWasNotStored(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	for n := 2; ; n++ {
 		w := l.world(t, t, 40)
@@ -308,14 +306,14 @@ func (w *world) failing(n int) (fired bool) {
 	w.Helper()
 	w.send(job.Schedule)
 	writes := 0
-	wires.Tables.BeforeWrite(func(int64, string) error {
+	w.cable.cut(func(int64) error {
 		if writes++; writes == n {
 			fired = true
 			return errors.New("refused")
 		}
 		return nil
 	})
-	defer wires.Tables.BeforeWrite(nil)
+	defer w.cable.cut(nil)
 	w.quiet(w.engine.Sync)
 	return fired
 }
@@ -323,20 +321,21 @@ func (w *world) failing(n int) (fired bool) {
 // Killed before any write of holding, and then of deciding, the plan and its
 // end are those of an undisturbed world.
 func TestKilledWhileHolding(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	for n := 1; ; n++ {
 		w := l.world(t, t, 140)
 		w.engine.Guard = connection.Guard{MaxCount: 7}
 		w.succeed()
 		gone := w.leaves(105) // more than one transaction holds
-		holding := w.killed(n, job.Schedule, "")
+		holding := w.killed(n, w.job(job.Schedule, ""))
 		held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)
 		w.ok(err)
 		f := w.fence()
 		if f.Run.State != job.Held || f.Plan == nil || f.Plan.Count != 105 || f.Held != 105 || len(held) != 105 || w.present(gone) != 105 {
 			t.Fatalf("killed before write %d: run %s, plan %+v, %d held, %d listed", n, f.Run.State, f.Plan, f.Held, len(held))
 		}
-		deciding := w.killed(n, job.Approve, f.Plan.Hash)
+		deciding := w.killed(n, w.job(job.Approve, f.Plan.Hash))
 		if w.present(gone) != 0 {
 			t.Fatalf("killed before write %d of the decision: %d are active", n, w.present(gone))
 		}

@@ -49,7 +49,7 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	case budget, late && now.Sub(w.fence.Run.Began) <= w.MaxAge:
 		// Nothing is wrong, there is just more to do. Only a slice that ran out
 		// of time without noticing may have come no further.
-	case e.Kind == fault.Denied || e.Kind == fault.Invalid || e.Kind == fault.NotFound || now.Sub(w.fence.Run.Began) > w.MaxAge:
+	case hopeless(e) || now.Sub(w.fence.Run.Began) > w.MaxAge:
 		return w.fail(ctx, cause)
 	default:
 		w.fence.Attempt++
@@ -58,7 +58,7 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		if e.Kind == fault.Throttled {
 			w.fence.Run.Throttles++
 		}
-		w.fence.Run.State = job.Waiting
+		w.fence.Run.State, w.fence.Run.Throttled = job.Waiting, e.Kind == fault.Throttled
 		w.fence.Run.NextTry = now.Add(delay)
 		w.fence.Run.Error, w.fence.Run.Code, w.fence.Run.Remedy = "Something did not answer as expected; the run goes on by itself.", e.Code, e.Remedy
 		if e.Kind == fault.Throttled {
@@ -81,6 +81,15 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 		w.log.WarnContext(ctx, "run waits", "slice", w.fence.Slice, "delay", delay, "kind", e.Kind.String(), "err", cause)
 	}
 	return w.resend(ctx)
+}
+
+// hopeless reports whether waiting cannot help. It can where the vendor's own
+// credential is refused: somebody is told, and no customer is to blame.
+func hopeless(e *fault.Error) bool {
+	if e.Class == fault.Ours || e.Class == fault.Transient {
+		return false
+	}
+	return e.Kind == fault.Denied || e.Kind == fault.Invalid || e.Kind == fault.NotFound
 }
 
 // maxAfter bounds what a server can make a run wait; real waits are minutes.
@@ -114,11 +123,14 @@ func (e *Engine) backoff(n int) time.Duration {
 func (w *worker) fail(ctx context.Context, cause error) error {
 	e := fault.Of(cause)
 	r := &w.fence.Run
-	r.Error, r.Code, r.Remedy = problemText(e), e.Code, e.Remedy
+	r.Error, r.Code, r.Remedy, r.Class = problemText(e), e.Code, e.Remedy, e.Class
+	if denied(cause) {
+		r.Class = fault.Policy // the customer can grant it, and nobody else
+	}
 	if r.Remedy == "" {
 		r.Remedy = "Start a sync by hand. If it fails again, report the run's ID to Rollcall's operator."
 	}
-	w.fence.End(job.RunFailed, w.Now().UTC())
+	w.end(job.RunFailed)
 	if err := w.commit(ctx, directory.Batch{}); err != nil {
 		if lost(err) {
 			return nil
@@ -131,6 +143,14 @@ func (w *worker) fail(ctx context.Context, cause error) error {
 
 // problemText says in plain words what happened, without what others wrote.
 func problemText(e *fault.Error) string {
+	switch e.Class {
+	case fault.Disconnected:
+		return "Microsoft does not know Rollcall's app in the customer's tenant."
+	case fault.Policy:
+		return "A policy of the customer's blocks Rollcall."
+	case fault.Ours:
+		return "Microsoft refuses Rollcall's own credential, which is the vendor's to mend."
+	}
 	switch e.Kind {
 	case fault.Denied:
 		return "Microsoft refused access."
@@ -146,13 +166,11 @@ func problemText(e *fault.Error) string {
 // merge ends a job that found another run open: its work is that run's. An
 // operator's wish for fresh data is kept, as one more run after it.
 func (w *worker) merge(ctx context.Context, j job.Job) error {
-	now := w.Now().UTC()
 	into := w.fence.Run.ID
 	w.log.InfoContext(ctx, "job merged into the open run", "into", into)
-	err := w.Connections.PutRun(ctx, w.conn.ID, job.Run{
-		ID: j.Run, Trigger: j.Trigger, By: w.conn.StartedBy(j.Run), State: job.Merged, MergedInto: into, Phase: phaseDone, Began: now, Ended: now,
-		LastChange: w.fence.LastChange,
-	})
+	r := w.ended(j, job.Merged)
+	r.MergedInto = into
+	err := w.Connections.PutRun(ctx, w.conn.ID, r)
 	// What does one thing that somebody asked for makes up for no sync.
 	if err != nil || j.Trigger != job.Manual && !w.fence.Run.Trigger.Asked() {
 		return err

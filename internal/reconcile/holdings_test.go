@@ -159,6 +159,7 @@ func TestLicenses(t *testing.T) {
 
 // More licenses than one transaction takes, and a worker that dies at any write.
 func TestManyLicensesKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	for n := 1; ; n++ {
 		var skus []tenant.SKU
@@ -166,7 +167,7 @@ func TestManyLicensesKilled(t *testing.T) {
 			skus = append(skus, sku(i+n, i)) // one more, one less, all others changed
 		}
 		w.ok(w.tenant.SetSKUs(skus))
-		fired := w.killed(n, job.Schedule, "")
+		fired := w.killed(n, w.job(job.Schedule, ""))
 		w.licensed()
 		if !fired {
 			if n < 4 {

@@ -100,8 +100,8 @@ func (w *house) stirSome(t *rapid.T, kinds []string) {
 // ask notes that somebody asked for a run, and returns its job.
 func (w *world) ask(trigger job.Trigger, person string) job.Job {
 	w.Helper()
-	w.begin++
-	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, fmt.Sprint(w.begin)), Trigger: trigger, Person: person}
+	j := w.job(trigger, "")
+	j.Person = person
 	c := w.connection()
 	c.Ask(connection.Ask{Trigger: string(trigger), Run: j.Run, Person: person, At: w.clock.Now(), By: "Ada"})
 	_, err := w.store.UpdateConnection(w.ctx, c)
@@ -235,12 +235,12 @@ func (w *world) told(part string, after int64) (cs []directory.Change) {
 	return cs
 }
 
-// killedIn does a job whose first worker can write n-1 times and then no more,
+// killed does a job whose first worker can write n-1 times and then no more,
 // and tells whether it wanted to.
-func (w *world) killedIn(n int, j job.Job) (fired bool) {
+func (w *world) killed(n int, j job.Job) (fired bool) {
 	w.Helper()
 	var first int64
-	wires.Tables.BeforeWrite(func(count int64, _ string) error {
+	w.cable.cut(func(count int64) error {
 		if first == 0 {
 			first = count
 		}
@@ -251,7 +251,7 @@ func (w *world) killedIn(n int, j job.Job) (fired bool) {
 		return nil
 	})
 	err := w.engine.Sync(w.ctx, j)
-	wires.Tables.BeforeWrite(nil)
+	w.cable.cut(nil)
 	if fired == (err == nil) {
 		w.Fatalf("killed before write %d: %v, the worker says %v", n, fired, err)
 	}

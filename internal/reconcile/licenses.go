@@ -94,23 +94,8 @@ func (w *worker) licenseBatch(todo []licensed) (batch directory.Batch) {
 		} else if w.previewing() {
 			c.Was = directory.CompareLicenses(&l.next, l.prior).Set
 		}
-		l.next.Changed = w.tellOf(&w.fence.Run.Licenses, &batch, c)
+		l.next.Changed = w.tell(&batch, c)
 		batch.Licenses = append(batch.Licenses, l.next)
 	}
 	return batch
-}
-
-// tellOf is tell, and counts the change.
-func (w *worker) tellOf(n *job.KindCounters, batch *directory.Batch, c *directory.Change) int64 {
-	switch c.Type {
-	case directory.LicenseCreated, directory.MailboxCreated, directory.PositionCreated:
-		n.Created++
-	case directory.LicenseUpdated, directory.MailboxUpdated:
-		n.Updated++
-	case directory.LicenseArchived, directory.MailboxArchived, directory.PositionArchived:
-		n.Archived++
-	case directory.LicenseReactivated, directory.MailboxReactivated, directory.PositionReactivated:
-		n.Reactivated++
-	}
-	return w.tell(batch, c)
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -81,21 +80,12 @@ func (u *usage) owners(ctx context.Context) error {
 		return nil
 	}
 	u.owned = make(map[[16]byte]struct{})
-	for after := ""; ; {
-		page, next, err := u.Store.People(ctx, u.part, after, maxConfirm)
-		if err != nil {
-			return err
+	return u.everybody(ctx, func(p *directory.Record) {
+		if p.Active() && p.UserPrincipalName != "" {
+			key, _ := directory.Key(directory.MailboxID(p.UserPrincipalName))
+			u.owned[key] = struct{}{}
 		}
-		for i := range page {
-			if p := &page[i]; p.Active() && p.UserPrincipalName != "" {
-				key, _ := directory.Key(directory.MailboxID(p.UserPrincipalName))
-				u.owned[key] = struct{}{}
-			}
-		}
-		if after = next; after == "" {
-			return nil
-		}
-	}
+	})
 }
 
 // wanted reports whether the settings choose the mailbox.
@@ -193,7 +183,7 @@ func (w *worker) putMailbox(batch *directory.Batch, prior *directory.MailboxReco
 	} else if w.previewing() {
 		c.Was = directory.CompareMailboxes(&next, prior).Set
 	}
-	next.Changed = w.tellOf(&w.fence.Run.Mailboxes, batch, c)
+	next.Changed = w.tell(batch, c)
 	batch.Mailboxes = append(batch.Mailboxes, next)
 }
 
@@ -297,9 +287,8 @@ func (w *worker) mailboxTypes(ctx context.Context) error {
 		})
 		for chunk := range slices.Chunk(page, maxAsk) {
 			err := w.askPurposes(ctx, chunk)
-			if fault.Is(err, fault.Denied) { // the mailboxes are synced all the same
-				e := fault.Of(err)
-				w.note(job.Skipped{What: "mailboxTypes", Code: e.Code, Message: skippedText("mailboxTypes", e), Remedy: e.Remedy, Consent: consents(e)})
+			if denied(err) { // the mailboxes are synced all the same
+				w.note(denial("mailboxTypes", err))
 				return nil
 			}
 			if err != nil {

@@ -265,6 +265,7 @@ func TestMailboxesInSlices(t *testing.T) {
 
 // Killed before any write, the end is the report's.
 func TestMailboxesKilled(t *testing.T) {
+	t.Parallel()
 	n := newNewspaper(98)
 	w := mailed(t, newLine(t), n)
 	w.succeed()
@@ -275,7 +276,7 @@ func TestMailboxesKilled(t *testing.T) {
 		}
 		delete(n.sizes, fmt.Sprintf("M%04d@x.example", i))
 		n.sizes[fmt.Sprint("new", i, "@x.example")] = 1
-		fired := w.killed(i, job.Schedule, "")
+		fired := w.killed(i, w.job(job.Schedule, ""))
 		w.delivered(n)
 		if !fired {
 			if i < 5 {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
@@ -30,9 +29,6 @@ func (w *worker) managersDue() bool {
 	return w.Now().Sub(f.Managers.FullAt) > managerSweep
 }
 
-// firstRun is why nobody is stored yet.
-const firstRun = "first run"
-
 // repairManagers follows the list of everybody's managers to its end, and puts
 // right what is stored of those who are there. Who is not on the list, or not
 // stored, is no business of this phase. A manager need not be stored, and may
@@ -51,7 +47,7 @@ func (w *worker) repairManagers(ctx context.Context) error {
 			if !fault.Is(err, fault.Expired) {
 				return err
 			}
-			if err := w.forgetManagers(ctx, err, restarted); err != nil {
+			if err := w.anew(ctx, "reporting lines", link, err, restarted, func() { w.fence.Managers.Next = "" }); err != nil {
 				return err
 			}
 			restarted = true
@@ -79,25 +75,6 @@ func (w *worker) repairManagers(ctx context.Context) error {
 			return errBudget
 		}
 	}
-}
-
-// forgetManagers lets the list begin anew after Graph has forgotten the link
-// of a page, once at once. After that, and where the first page is refused, it
-// waits like any other failure.
-func (w *worker) forgetManagers(ctx context.Context, cause error, again bool) error {
-	passing := &fault.Error{Kind: fault.Unknown, Code: fault.Of(cause).Code, Err: cause}
-	if w.fence.Managers.Next == "" {
-		return passing
-	}
-	w.log.InfoContext(ctx, "reporting lines begin anew: Microsoft no longer knew the page link")
-	w.fence.Managers.Next = ""
-	if err := w.commit(ctx, directory.Batch{}); err != nil {
-		return err
-	}
-	if again {
-		return passing
-	}
-	return nil
 }
 
 // reporting takes in one page of managers.

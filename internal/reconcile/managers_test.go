@@ -133,6 +133,7 @@ func TestManagersOutOfScope(t *testing.T) {
 // A sweep cut into slices, killed before any write, or whose page links are
 // forgotten ends like an undisturbed one.
 func TestManagerSweepInterrupted(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	overdue := func(t *testing.T, f *forgetful) *world {
 		w := l.world(t, t, 25)
@@ -183,7 +184,7 @@ func TestManagerSweepInterrupted(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		for n := 1; ; n++ {
 			w := overdue(t, &forgetful{})
-			fired := w.killed(n, job.Schedule, "")
+			fired := w.killed(n, w.job(job.Schedule, ""))
 			w.settled()
 			if !fired {
 				if n < 4 {
@@ -303,12 +304,13 @@ func TestPositions(t *testing.T) {
 
 // Killed before any write, the positions are those of the people.
 func TestPositionsKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 30)
 	w.succeed()
 	for n := 1; ; n++ {
 		_, err := w.tenant.Apply(tenant.Bulk{Seed: uint64(n), Edit: 12, Remove: 2, Create: 2})
 		w.ok(err)
-		fired := w.killed(n, job.Schedule, "")
+		fired := w.killed(n, w.job(job.Schedule, ""))
 		w.positioned()
 		if !fired {
 			if n < 5 {

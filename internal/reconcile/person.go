@@ -170,7 +170,7 @@ func (w *worker) checkGroups(ctx context.Context) error {
 	for _, group := range w.chosen.Groups {
 		for link, some := "", false; !some; {
 			page, err := w.Graph.Transitive(ctx, w.conn.Access(), group, link)
-			if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
+			if err != nil && !fault.Is(err, fault.NotFound) && !denied(err) {
 				return err
 			}
 			some, link = len(page.IDs) > 0, page.Next
@@ -220,7 +220,7 @@ func (p *one) merge(context.Context) error {
 		p.step("fields", "unchanged", "All properties are as they were stored.")
 	}
 	switch {
-	case !p.asks("manager"):
+	case !p.chosen.ReportingLines:
 		p.step("manager", "skipped", "The settings leave reporting lines out.")
 	case !manager:
 		p.step("manager", "unchanged", "The manager is as it was stored.")
@@ -241,10 +241,9 @@ func (p *one) findTeams(ctx context.Context) error {
 	var groups []string
 	if p.item != nil {
 		found, err := p.Graph.MemberOf(ctx, p.conn.Access(), []string{p.id})
-		if fault.Is(err, fault.Denied) {
-			e := fault.Of(err)
+		if denied(err) {
 			p.denied = true
-			p.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy})
+			p.note(denial("teams", err))
 			p.step("teams", "denied", "Microsoft does not let Rollcall read the user's groups.")
 			return nil
 		}

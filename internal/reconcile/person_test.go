@@ -320,6 +320,7 @@ func TestPersonOfScopeGroups(t *testing.T) {
 
 // Killed before any of its writes, a run by hand tells and stores the same.
 func TestPersonKilled(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 12)
 	w.succeed()
 	for n := 1; ; n++ {
@@ -336,7 +337,7 @@ func TestPersonKilled(t *testing.T) {
 		}
 		before := w.fence().LastChange
 		j := w.ask(job.Person, p.ID)
-		fired := w.killedIn(n, j)
+		fired := w.killed(n, j)
 		r := w.record(j.Run)
 		var results []string
 		for _, s := range r.Steps {

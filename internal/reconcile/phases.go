@@ -30,10 +30,10 @@ const phaseDone = "done"
 
 // phases is every part of every kind of run. What belongs to a sync is not
 // due in a run that does one thing that somebody asked for.
-var phases []phase
-
-func init() { // the functions below refer to the table
-	phases = []phase{
+func phases() []phase {
+	return []phase{
+		// nothing comes before the end of what takes people away
+		{"expiring", func(w *worker) bool { return len(w.fence.Expiry.People) > 0 }, (*worker).finishExpiry, ""},
 		// whom do the settings choose?
 		{"scope", (*worker).scopeDue, (*worker).scope, ""},
 		{"rejudge", func(w *worker) bool { return w.syncs() && w.fence.Scope.Rejudge }, (*worker).rejudge, ""},
@@ -62,6 +62,8 @@ func init() { // the functions below refer to the table
 		{"hold", func(w *worker) bool { return w.fence.Verdict.Any(job.Hold) }, (*worker).hold, ""},
 		// what follows from all that was written
 		{"positions", (*worker).positionsDue, (*worker).positions, ""},
+		// whom nobody has asked for in a long time
+		{"expire", (*worker).expireDue, (*worker).expire, ""},
 		{"tidy", func(w *worker) bool { return w.fence.Untidy && !w.enumerating() }, (*worker).tidy, ""},
 	}
 }
@@ -83,12 +85,13 @@ func (w *worker) spent() bool { return w.Now().After(w.until) }
 
 // work does the phases that are left.
 func (w *worker) work(ctx context.Context) error {
+	all := phases()
 	for w.fence.Run.Phase != phaseDone {
-		at := slices.IndexFunc(phases, func(p phase) bool { return p.name == w.fence.Run.Phase })
+		at := slices.IndexFunc(all, func(p phase) bool { return p.name == w.fence.Run.Phase })
 		if at < 0 {
 			return fault.New(fault.Invalid, "unknown phase %q", w.fence.Run.Phase)
 		}
-		p := phases[at]
+		p := all[at]
 		err := p.do(w, ctx)
 		if p.category != "" && w.dispensable(ctx, err) {
 			w.skip(ctx, p.category, err)
@@ -114,8 +117,8 @@ const maxAttempts = 8
 // dispensable reports whether a category that failed so is better left out
 // than waited for.
 func (w *worker) dispensable(ctx context.Context, err error) bool {
-	if err == nil || errors.Is(err, errBudget) || ctx.Err() != nil {
-		return false
+	if err == nil || errors.Is(err, errBudget) || ctx.Err() != nil || fault.Of(err).Class != "" {
+		return false // whoever gets no token can do without none of it
 	}
 	switch fault.Of(err).Kind {
 	case fault.Denied, fault.NotFound, fault.Invalid:
@@ -137,14 +140,7 @@ func (w *worker) skip(ctx context.Context, category string, err error) {
 	w.fence.Run.GraphCalls, w.fence.Run.Units, w.fence.Run.Phases = run.GraphCalls, run.Units, run.Phases
 	w.fence.Run.Phase, w.fence.Run.Skipped = run.Phase, run.Skipped
 	w.fence.Attempt = 0
-	e := fault.Of(err)
-	remedy := e.Remedy
-	if remedy == "" {
-		remedy = "Nothing has to be done: the next run tries again. If it goes on, report the run's ID to Rollcall's operator."
-	}
-	w.note(job.Skipped{
-		What: category, Code: e.Code, Message: skippedText(category, e), Remedy: remedy, Consent: consents(e),
-	})
+	w.note(denial(category, err))
 	w.advance()
 }
 
@@ -154,6 +150,20 @@ func (w *worker) note(s job.Skipped) {
 	if !slices.ContainsFunc(r.Skipped, func(o job.Skipped) bool { return o.What == s.What && o.Code == s.Code }) {
 		r.Skipped = append(slices.Clone(r.Skipped), s)
 	}
+}
+
+// denied reports whether Microsoft denies what was asked for to an app that it
+// knows, so that all else may go on.
+func denied(err error) bool { return fault.Is(err, fault.Denied) && fault.Of(err).Class == "" }
+
+// denial says what the run goes on without, and why.
+func denial(what string, err error) job.Skipped {
+	e := fault.Of(err)
+	s := job.Skipped{What: what, Code: e.Code, Message: skippedText(what, e), Remedy: e.Remedy, Consent: consents(e)}
+	if s.Remedy == "" {
+		s.Remedy = "Nothing has to be done: the next run tries again. If it goes on, report the run's ID to Rollcall's operator."
+	}
+	return s
 }
 
 // consents reports whether a permission is missing that the customer can grant.
@@ -172,6 +182,8 @@ func skippedText(category string, e *fault.Error) string {
 		why = "Microsoft denies it."
 	case e.Kind == fault.NotFound:
 		why = "Microsoft does not know what was asked for."
+	case e.Kind == fault.Invalid:
+		why = "Microsoft's answer, or what is stored of them, cannot be used."
 	}
 	return names[category] + ": " + why + " What is stored of them stays as it is."
 }
@@ -183,8 +195,9 @@ func (w *worker) advance() {
 	r := &w.fence.Run
 	w.takeMeter()
 	w.endPhase()
-	at := slices.IndexFunc(phases, func(p phase) bool { return p.name == r.Phase })
-	for _, p := range phases[at+1:] {
+	all := phases()
+	at := slices.IndexFunc(all, func(p phase) bool { return p.name == r.Phase })
+	for _, p := range all[at+1:] {
 		if p.due(w) {
 			r.Phase = p.name
 			r.Phases = append(slices.Clone(r.Phases), job.Phase{Name: p.name, Began: w.Now().UTC()})
@@ -237,7 +250,7 @@ func (w *worker) finish() {
 	if f.Plan != nil {
 		state, f.Run.Plan = job.Held, f.Plan
 	}
-	f.End(state, w.Now().UTC())
+	w.end(state)
 }
 
 // takeMeter puts on the run's record what Graph was asked since.

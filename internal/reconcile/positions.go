@@ -157,22 +157,16 @@ func (w *worker) uncounted() bool {
 // count is how many active people hold each position.
 func (w *worker) count(ctx context.Context) (*moves, error) {
 	m := &moves{people: make(map[string]int), titles: make(map[string]string), whole: true}
-	for after := ""; ; {
-		page, next, err := w.Store.People(ctx, w.part, after, maxConfirm)
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			if id := directory.PositionID(page[i].JobTitle); id != "" && page[i].Active() {
-				m.people[id]++
-				if m.titles[id] == "" {
-					m.titles[id] = directory.Title(page[i].JobTitle)
-				}
+	err := w.everybody(ctx, func(p *directory.Record) {
+		if id := directory.PositionID(p.JobTitle); id != "" && p.Active() {
+			m.people[id]++
+			if m.titles[id] == "" {
+				m.titles[id] = directory.Title(p.JobTitle)
 			}
 		}
-		if after = next; after == "" {
-			break
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	for after := ""; ; { // those that nobody holds any more
 		page, next, err := w.Store.Positions(ctx, w.part, after, maxConfirm)
@@ -301,7 +295,7 @@ func (w *worker) refillOne(r *directory.PositionRecord, stored bool, n int) (c *
 func (w *worker) positionBatch(todo []refilled) (batch directory.Batch) {
 	for _, r := range todo {
 		if r.change != nil {
-			r.next.Changed = w.tellOf(&w.fence.Run.Positions, &batch, r.change)
+			r.next.Changed = w.tell(&batch, r.change)
 		}
 		batch.Positions = append(batch.Positions, r.next)
 	}

@@ -44,6 +44,12 @@ func (w *worker) preview(ctx context.Context, j job.Job) error {
 	}
 	f := &w.fence
 	switch {
+	case f.Closed:
+		return w.drop(ctx)
+	case f.Open() && f.Run.ID == j.Run && w.paused():
+		return w.stop(ctx)
+	}
+	switch {
 	case f.Run.ID != j.Run && j.Slice > 0:
 		w.log.InfoContext(ctx, "job of a preview that is gone dropped")
 		return nil
@@ -81,14 +87,14 @@ func lastPreview(c *connection.Connection) string {
 func (w *worker) beginPreview(ctx context.Context, j job.Job) error {
 	for try := 1; ; try++ {
 		// Deleting takes its time, so the connection is looked at before and after.
-		if _, err := w.atRest(ctx); err != nil {
+		live, err := w.atRest(ctx)
+		if err != nil || live.Closed {
 			return err
 		}
 		if err := w.dropPreview(ctx, "A newer preview has taken its place.", "superseded"); err != nil {
 			return err
 		}
-		live, err := w.atRest(ctx)
-		if err != nil {
+		if live, err = w.atRest(ctx); err != nil || live.Closed {
 			return err
 		}
 		w.part, w.fence, w.last = w.conn.ID+previewSuffix, seeded(live), job.Fence{}
@@ -125,7 +131,7 @@ func seeded(live job.Fence) job.Fence {
 	f := live
 	f.Version, f.Commit, f.Seq = "", "", live.Seq+previewSeq
 	f.Run, f.Recent, f.Slice, f.Attempt = job.Run{}, nil, 0, 0
-	f.Erasing = job.Fold{}
+	f.Erasing, f.Expiry = job.Fold{}, job.Expiry{}
 	for _, c := range []*job.Cursor{&f.People, &f.Groups, &f.Managers} {
 		if c.Enum != "" {
 			c.Next, c.Swept = "", ""
@@ -167,7 +173,7 @@ func (w *worker) dropPreview(ctx context.Context, why, code string) error {
 // things would stand after the run. It writes nothing else.
 func (w *worker) projectPreview(ctx context.Context) error {
 	r := w.fence.Run
-	if r.State != job.RunFailed {
+	if r.State == job.Succeeded || r.State == job.Held {
 		var err error
 		if r.Forecast, err = w.forecast(ctx); err != nil {
 			return err

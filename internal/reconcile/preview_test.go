@@ -15,7 +15,6 @@ import (
 	"rollcall/internal/job"
 	msfault "rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
-	"rollcall/internal/sandbox/tablestore"
 	"rollcall/internal/sandbox/wiretest"
 )
 
@@ -153,12 +152,10 @@ func TestPreviewBesidePlan(t *testing.T) {
 	}
 }
 
-// The tests from here on watch or lose writes of the one store, so none of
-// them is parallel.
-
 // A preview writes beside the directory and in the list of runs, and keeps its
 // record up to date from the beginning.
 func TestPreviewWrites(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 25)
 	w.succeed()
 	_, err := w.tenant.Apply(tenant.Bulk{Seed: 1, Edit: 8, Remove: 3, Create: 3})
@@ -168,7 +165,7 @@ func TestPreviewWrites(t *testing.T) {
 	w.ok(err)
 	j := w.ask(job.Preview, "")
 	tables := make(map[string]int)
-	wires.Tables.OnWrite(func(_ int64, table string) tablestore.Verdict {
+	w.cable.watch(func(table string) {
 		if tables[table]++; table == "runs" && len(tables) == 1 {
 			if r := w.record(j.Run); r.State != job.Running || r.By != "Ada" {
 				t.Errorf("record at the beginning: %+v", r)
@@ -177,10 +174,9 @@ func TestPreviewWrites(t *testing.T) {
 		if now := w.rows("directory", w.conn); !reflect.DeepEqual(live, now) {
 			t.Errorf("write %v touched the directory", tables)
 		}
-		return tablestore.Pass
 	})
 	err = w.engine.Sync(w.ctx, j)
-	wires.Tables.OnWrite(nil)
+	w.cable.watch(nil)
 	w.ok(err)
 	for table := range tables {
 		if table != "runs" && table != "directory" {
@@ -202,6 +198,7 @@ func TestPreviewWrites(t *testing.T) {
 
 // A preview that is killed before any of its writes says the same in the end.
 func TestPreviewKilled(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 12)
 	w.succeed()
 	_, err := w.tenant.Apply(tenant.Bulk{Seed: 1, Edit: 8, Remove: 3, Create: 3})
@@ -212,7 +209,7 @@ func TestPreviewKilled(t *testing.T) {
 	calm := foretold(w.asked(job.Preview, ""))
 	for n := 1; ; n++ {
 		j := w.ask(job.Preview, "")
-		fired := w.killedIn(n, j)
+		fired := w.killed(n, j)
 		if got := foretold(w.record(j.Run)); !reflect.DeepEqual(got, calm) {
 			t.Fatalf("killed before write %d it says\n%+v, want\n%+v", n, got, calm)
 		}
@@ -231,6 +228,7 @@ func TestPreviewKilled(t *testing.T) {
 // Who asks for a preview while a sync is open waits for it; who asks twice gets
 // the second one; and one of a connection that cannot be read ends at once.
 func TestPreviewInTurn(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 25)
 	w.succeed()
 	_, err := w.tenant.Apply(tenant.Bulk{Seed: 1, Edit: 20})
@@ -272,6 +270,7 @@ func TestPreviewInTurn(t *testing.T) {
 
 // Two workers that begin a preview at the same time leave one that is right.
 func TestPreviewBegunTwice(t *testing.T) {
+	t.Parallel()
 	w := newLine(t).furnished(t, t, 25)
 	w.succeed()
 	_, err := w.tenant.Apply(tenant.Bulk{Seed: 1, Edit: 8, Remove: 3, Create: 3})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/connection"
+	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -23,11 +24,14 @@ func (w *worker) project(ctx context.Context) error {
 	if err := w.Connections.PutRun(ctx, w.conn.ID, r); err != nil {
 		return err
 	}
-	return w.update(ctx, func(c *connection.Connection) error {
+	var healed bool
+	err := w.update(ctx, func(c *connection.Connection) error {
 		if c.Again == r.ID {
 			next := job.Job{Kind: job.Sync, Connection: c.ID, Run: job.RunID(r.Ended, c.ID, r.ID), Trigger: job.Again}
-			if err := w.Queue.Send(ctx, next, time.Time{}); err != nil {
-				return err
+			if c.Live() { // else it would be dropped
+				if err := w.Queue.Send(ctx, next, time.Time{}); err != nil {
+					return err
+				}
 			}
 			c.Again = ""
 		}
@@ -38,15 +42,51 @@ func (w *worker) project(ctx context.Context) error {
 		if r.Override && c.Override != nil && !c.Override.At.After(r.Ended) {
 			c.Override = nil // leave for one run
 		}
-		status, told := outcome(c, &r)
-		if !told {
-			return nil
-		}
+		was := c.Status
+		w.follow(ctx, c, &r)
+		healed = was == connection.Disconnected && c.Status != was
+		return nil
+	})
+	if err != nil || !healed {
+		return err
+	}
+	w.log.InfoContext(ctx, "tenant answers again", "status", string(w.conn.Status))
+	if w.Audit == nil {
+		return nil
+	}
+	err = w.Audit.Note(ctx, connection.Entry{
+		Connection: w.conn.ID, At: r.Ended, Source: connection.FromRollcall, Action: "reconnected", Outcome: "done",
+		Detail: map[string]string{"run": r.ID, "status": string(w.conn.Status)},
+	})
+	if err != nil { // what Rollcall does by itself goes on
+		w.log.ErrorContext(ctx, "not in the audit log", "action", "reconnected", "err", err)
+	}
+	return nil
+}
+
+// follow lets the connection's status follow from the run. That of a paused
+// one follows when it is resumed.
+func (w *worker) follow(ctx context.Context, c *connection.Connection, r *job.Run) {
+	status, told := outcome(c, r)
+	switch {
+	case !told:
+	case c.Status == connection.Paused && c.Paused != nil:
+		p := *c.Paused
+		p.Before = status
+		c.Paused = &p
+	default:
 		if err := c.Move(status); err != nil {
 			w.log.WarnContext(ctx, "status left as it is", "err", err)
 		}
-		return nil
-	})
+	}
+}
+
+// stands is the connection's status, were it not paused.
+func stands(c *connection.Connection) connection.Status {
+	if c.Status == connection.Paused && c.Paused != nil {
+		return c.Paused.Before
+	}
+	return c.Status
 }
 
 // outcome puts what the run means for the connection into it, and returns its
@@ -54,14 +94,25 @@ func (w *worker) project(ctx context.Context) error {
 func outcome(c *connection.Connection, r *job.Run) (status connection.Status, told bool) {
 	asked := r.Trigger.Asked()
 	switch {
+	case r.State == job.Stopped:
+		return "", false
 	case r.State == job.RunFailed && r.Trigger.Targets():
 		return "", false // of one person nothing follows for the others
+	case r.State == job.RunFailed && r.Class == fault.Ours:
+		return "", false // no customer is to blame
+	case asked && r.State != job.RunFailed && stands(c) == connection.Disconnected:
+		return "", false // it may have asked Microsoft nothing
 	case r.State == job.RunFailed:
-		c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended}
+		c.Problem = &connection.Problem{Code: r.Code, Message: r.Error, Remedy: r.Remedy, At: r.Ended, Consent: r.Class == fault.Disconnected}
+		c.Learn(r.Class, true, r.Code, r.Ended)
+		if stands(c) == connection.Disconnected { // until a run succeeds
+			return connection.Disconnected, true
+		}
 		return connection.Failed, true
 	}
 	if !asked {
 		c.LastSuccess = r.Ended
+		c.Learn("", false, "", r.Ended)
 	}
 	switch {
 	case r.State == job.Held:
@@ -77,7 +128,7 @@ func outcome(c *connection.Connection, r *job.Run) (status connection.Status, to
 			c.Problem.Consent = also.Consent
 		}
 		return connection.Held, true
-	case asked && c.Status != connection.Held:
+	case asked && stands(c) != connection.Held:
 		return "", false // what else is wrong, such a run does not mend
 	case len(r.Skipped) > 0:
 		c.Problem = skippedProblem(r)

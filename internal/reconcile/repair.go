@@ -26,7 +26,7 @@ func (e *Engine) Repair(ctx context.Context, c connection.Connection, now time.T
 	}
 	f := &w.fence
 	switch {
-	case f.Run.ID == "":
+	case f.Closed || f.Run.ID == "":
 		return nil
 	case !f.Open():
 		return w.project(ctx)
@@ -43,7 +43,7 @@ func (e *Engine) Repair(ctx context.Context, c connection.Connection, now time.T
 	// seen; the commit fences out a worker that is not dead after all.
 	f.Slice++
 	f.Epoch++
-	f.Run.State, f.Run.NextTry = job.Waiting, time.Time{}
+	f.Run.State, f.Run.NextTry, f.Run.Throttled = job.Waiting, time.Time{}, false
 	if err := w.commit(ctx, directory.Batch{}); err != nil {
 		if lost(err) {
 			return nil

@@ -18,12 +18,9 @@ func scopeHash(properties []string) string {
 	return strconv.FormatUint(xxhash.Sum64String("id,"+strings.Join(properties, ",")), 16)
 }
 
-// enumID names an enumeration of one kind: commits never repeat a number. What
-// a preview has enumerated lies over what the directory has.
+// enumID names an enumeration of one kind: commits never repeat a number, and
+// those of a preview are numbered elsewhere.
 func (w *worker) enumID(kind string) string {
-	if w.previewing() {
-		kind = "p" + kind
-	}
 	return kind + strconv.FormatInt(w.fence.Seq, 36)
 }
 
@@ -82,8 +79,8 @@ const maxUncommitted = 16
 // fetched ahead while earlier ones are compared and written.
 func (w *worker) people(ctx context.Context) error {
 	cur := &w.fence.People
-	if cur.Enum != "" && cur.Next == "" {
-		w.full(w.fence.Run.Why)
+	if cur.Enum != "" {
+		w.full(cur.Why)
 	}
 	link := cur.Next
 	if link == "" && cur.Enum == "" {
@@ -135,31 +132,17 @@ func (w *worker) listed(f *job.Fence, delta string) {
 	f.People.Next, f.People.Delta, f.People.DeltaAt = "", delta, w.Now().UTC()
 	if f.People.Fresh { // nobody can be missing
 		f.People.FullAt = f.People.DeltaAt
-		f.People.Enum, f.People.Fresh = "", false
+		f.People.Enum, f.People.Fresh, f.People.Why = "", false, ""
 	}
 	w.advance()
 }
 
-// restart begins a full enumeration after Graph has forgotten a link. The
-// first page of one has no link to forget, and one that is forgotten on the
-// way may be again: both wait like any other failure.
+// restart begins a full enumeration after Graph has forgotten a link.
 func (w *worker) restart(ctx context.Context, got fetched) error {
-	passing := &fault.Error{Kind: fault.Unknown, Code: fault.Of(got.err).Code, Err: got.err}
-	if got.link == "" {
-		return passing
-	}
 	enumerating := w.fence.People.Enum != ""
 	why := "Microsoft no longer knew the delta link"
 	if enumerating {
 		why = "Microsoft no longer knew the page link"
 	}
-	w.log.InfoContext(ctx, "full enumeration begins", "why", why)
-	w.enumerate(why, scopeHash(w.properties()))
-	if err := w.commit(ctx, directory.Batch{}); err != nil {
-		return err
-	}
-	if enumerating {
-		return passing
-	}
-	return nil
+	return w.anew(ctx, "people", got.link, got.err, enumerating, func() { w.enumerate(why, scopeHash(w.properties())) })
 }

@@ -21,9 +21,6 @@ const (
 	maxDiffer = 100
 )
 
-// asks reports whether the settings want the property of people.
-func (w *worker) asks(property string) bool { return slices.Contains(w.properties(), property) }
-
 // isErased reports whether somebody was erased, and so is not stored again.
 func (w *worker) isErased(id string) bool {
 	k, ok := directory.Key(id)
@@ -110,7 +107,7 @@ func (w *worker) scope(ctx context.Context) error {
 	// People who come with an enumeration bring no memberships; a delta round
 	// of groups does not tell of those that they have had for long.
 	if s.Set != "" && w.fence.People.Enum != "" && w.groupsWanted() && w.fence.Groups.Enum == "" && joins(was, listed) {
-		w.enumerateGroups()
+		w.enumerateGroups(joinedSome)
 	}
 	s.Set, s.Next, s.Swept = s.Next, "", ""
 	w.advance()
@@ -146,15 +143,14 @@ func (w *worker) listScope(ctx context.Context) error {
 			w.scopeProblem(group, "scope_group_gone", "A scope group does not exist any more.",
 				"Restore the group in Microsoft Entra, or choose another one in the connection's settings.")
 			s.Link = ""
-		case e.Kind == fault.Denied:
+		case denied(err):
 			w.scopeProblem(group, "scope_group_forbidden", "Microsoft does not let Rollcall read the members of a scope group.", e.Remedy)
 			s.Link = ""
 		case e.Kind == fault.Expired && s.Link != "":
-			s.Link, s.Count = "", 0 // the list is begun anew after a pause
 			if err := flush(); err != nil {
 				return err
 			}
-			return &fault.Error{Kind: fault.Unknown, Code: e.Code, Err: err}
+			return w.anew(ctx, "scope group", s.Link, err, true, func() { s.Link, s.Count = "", 0 })
 		default:
 			if ferr := flush(); ferr != nil {
 				return ferr
@@ -220,7 +216,7 @@ func (w *worker) differ(ctx context.Context, was, is map[[16]byte]struct{}) erro
 		}
 	}
 	if joined > maxJoined {
-		w.enumerate("many people have joined the scope groups", scopeHash(w.properties()))
+		w.enumerate(joinedMany, scopeHash(w.properties()))
 		return nil
 	}
 	slices.SortFunc(ds, func(a, b difference) int { return bytes.Compare(a.key[:], b.key[:]) })
@@ -287,8 +283,8 @@ func (w *worker) take(ctx context.Context, ds []difference) error {
 	}
 	groups, err := w.Graph.MemberOf(ctx, w.conn.Access(), joined)
 	if err != nil {
-		if e := fault.Of(err); e.Kind == fault.Denied {
-			w.note(job.Skipped{What: "teams", Code: e.Code, Message: skippedText("teams", e), Remedy: e.Remedy, Consent: consents(e)})
+		if denied(err) {
+			w.note(denial("teams", err))
 			w.fence.Groups.Hash = "" // the next run lists the members of every team
 			return nil
 		}

@@ -145,6 +145,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // A worker that slept through a takeover writes nothing any more.
 func TestStaleWorker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 35)
 	w.succeed()
 	for _, p := range w.tenant.People() { // rows to replace: rows to add would be refused anyway
@@ -152,7 +153,7 @@ func TestStaleWorker(t *testing.T) {
 	}
 	g := &gate{next: wires.Transport, held: make(chan struct{}), letGo: make(chan struct{}), skip: 2}
 	sleeper := w.newEngine(t, g)
-	j := job.Job{Kind: job.Sync, Connection: w.conn, Run: job.RunID(w.clock.Now(), w.conn, "x"), Trigger: job.Schedule}
+	j := w.job(job.Schedule, "")
 	done := make(chan error, 1)
 	go func() { done <- sleeper.Sync(w.ctx, j) }()
 	select {
@@ -162,10 +163,10 @@ func TestStaleWorker(t *testing.T) {
 	}
 	w.ok(w.engine.Sync(w.ctx, j)) // the lock was lost: the message came again
 	w.settled()
-	before, conn, writes := w.fence(), w.connection(), wires.Tables.Writes()
+	before, conn, writes := w.fence(), w.connection(), w.cable.passed().writes
 	close(g.letGo)
 	w.ok(<-done)
-	if n := wires.Tables.Writes() - writes; n != 0 {
+	if n := w.cable.passed().writes - writes; n != 0 {
 		t.Errorf("the sleeper committed %d times", n)
 	}
 	if !reflect.DeepEqual(before, w.fence()) || !reflect.DeepEqual(conn, w.connection()) {
@@ -239,6 +240,7 @@ func TestManualMeetsOpenRun(t *testing.T) {
 
 // A run whose message is lost is revived, once; one that is well is left alone.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 35)
 	w.engine.Budget = -1
 	run := w.send(job.Schedule)
@@ -246,9 +248,9 @@ func TestRepair(t *testing.T) {
 	m := w.next()
 	w.ok(w.rx.CompleteMessage(w.ctx, m, nil)) // lost
 	for _, after := range []time.Duration{0, 29 * time.Minute} {
-		writes := wires.Tables.Writes()
+		writes := w.cable.passed().writes
 		w.ok(w.engine.Repair(w.ctx, w.connection(), w.clock.Now().Add(after)))
-		if wires.Tables.Writes() != writes {
+		if w.cable.passed().writes != writes {
 			t.Errorf("a run without progress for %s was touched", after)
 		}
 	}
@@ -260,9 +262,9 @@ func TestRepair(t *testing.T) {
 		t.Errorf("revived run: %+v", r)
 	}
 	w.settled()
-	writes := wires.Tables.Writes()
+	writes := w.cable.passed().writes
 	w.ok(w.engine.Repair(w.ctx, w.connection(), w.clock.Now().Add(time.Hour)))
-	if wires.Tables.Writes() != writes {
+	if w.cable.passed().writes != writes {
 		t.Error("a healthy connection was written to")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -53,10 +52,26 @@ func (w *worker) sweep(ctx context.Context) error {
 		after = next
 	}
 	return b.commit(ctx, func(f *job.Fence) {
-		f.People.Swept, f.People.Enum, f.People.Fresh = "", "", false
+		f.People.Swept, f.People.Enum, f.People.Fresh, f.People.Why = "", "", false, ""
 		f.People.FullAt = f.People.DeltaAt
 		w.advance()
 	})
+}
+
+// everybody calls each with one stored person after the other.
+func (w *worker) everybody(ctx context.Context, each func(*directory.Record)) error {
+	for after := ""; ; {
+		page, next, err := w.Store.People(ctx, w.part, after, maxConfirm)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			each(&page[i])
+		}
+		if after = next; after == "" {
+			return nil
+		}
+	}
 }
 
 // confirm marks those of the missing as pending whom Graph does not hold.
@@ -109,7 +124,7 @@ func (w *worker) howGone(ctx context.Context, ids []string) (func(id string) dir
 	}
 	restorable, err := w.Graph.DeletedPeople(ctx, w.conn.Access(), ids)
 	switch {
-	case fault.Is(err, fault.Denied):
+	case denied(err):
 		return missing, nil
 	case err != nil:
 		return nil, err

@@ -32,29 +32,34 @@ func (w *worker) teamsDue() bool {
 }
 
 // beginGroups chooses between the delta link of groups and a full enumeration.
-func (w *worker) beginGroups() {
+func (w *worker) beginGroups(resumes bool) {
 	c := &w.fence.Groups
 	grouped := w.fence.Scope.Grouped
 	switch {
-	case !w.groupsWanted():
-		return
-	case c.Delta == "" && c.Next == "", c.Enum != "", c.Hash != w.groupsHash():
-	case c.Scoped && !grouped: // people are wanted whose memberships were left out
+	case !w.groupsWanted(), resumes && w.goesOn(c) && c.Hash == w.groupsHash():
+	case c.Delta == "" && c.Next == "":
+		w.enumerateGroups(firstRun)
+	case c.Hash != w.groupsHash():
+		w.enumerateGroups("other groups are wanted")
+	case c.Enum != "":
+		w.enumerateGroups(unfinished)
+	case c.Scoped && !grouped:
+		w.enumerateGroups("people are wanted whose memberships were left out")
 	case w.Now().Sub(c.DeltaAt) > maxDeltaAge:
+		w.enumerateGroups(tooOld)
 	case w.FullEvery > 0 && w.Now().Sub(c.FullAt) > w.FullEvery:
+		w.enumerateGroups(fullDue)
 	default:
 		c.Scoped = c.Scoped || grouped
-		return
 	}
-	w.enumerateGroups()
 }
 
-func (w *worker) enumerateGroups() {
+func (w *worker) enumerateGroups(why string) {
 	f := &w.fence
 	f.Untidy = true
 	f.Backlog, f.Members = nil, job.Cursor{} // everything is listed anyway
 	f.Groups = job.Cursor{
-		Hash: w.groupsHash(), Enum: w.enumID("t"), Fresh: f.Teams.Stored == 0, FullAt: f.Groups.FullAt, Scoped: f.Scope.Grouped,
+		Hash: w.groupsHash(), Enum: w.enumID("t"), Fresh: f.Teams.Stored == 0, FullAt: f.Groups.FullAt, Scoped: f.Scope.Grouped, Why: why,
 	}
 }
 
@@ -71,8 +76,10 @@ func (w *worker) teams(ctx context.Context) error {
 		return w.dropTeams(ctx)
 	}
 	c := &w.fence.Groups
+	if c.Enum != "" {
+		w.full(c.Why)
+	}
 	if c.Enum != "" && c.Next == "" {
-		w.full("")
 		c.Enum = w.enumID("t") // what a slice before has put aside does not count
 	}
 	link := c.Next
@@ -87,7 +94,7 @@ func (w *worker) teams(ctx context.Context) error {
 				return cerr
 			}
 			if fault.Is(err, fault.Expired) {
-				return w.restartGroups(ctx, link, err)
+				return w.anew(ctx, "groups", link, err, w.fence.Groups.Enum != "", func() { w.enumerateGroups(forgotten) })
 			}
 			return err
 		}
@@ -121,24 +128,6 @@ func (w *worker) teams(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// restartGroups is like restart, for groups.
-func (w *worker) restartGroups(ctx context.Context, link string, cause error) error {
-	passing := &fault.Error{Kind: fault.Unknown, Code: fault.Of(cause).Code, Err: cause}
-	if link == "" {
-		return passing
-	}
-	enumerating := w.fence.Groups.Enum != ""
-	w.log.InfoContext(ctx, "full enumeration of groups begins", "why", "Microsoft no longer knew the link")
-	w.enumerateGroups()
-	if err := w.commit(ctx, directory.Batch{}); err != nil {
-		return err
-	}
-	if enumerating {
-		return passing
-	}
-	return nil
 }
 
 // item takes in one entry of a page.

@@ -48,7 +48,7 @@ func (w *worker) sweepTeams(ctx context.Context) error {
 	}
 	return b.commit(ctx, func() {
 		c := &w.fence.Groups
-		c.Swept, c.Enum, c.Fresh = "", "", false
+		c.Swept, c.Enum, c.Fresh, c.Why = "", "", false, ""
 		c.FullAt = c.DeltaAt
 		w.advance()
 	})
@@ -133,18 +133,14 @@ func (w *worker) members(ctx context.Context) error {
 		case fault.Is(err, fault.NotFound): // gone meanwhile; the next round tells
 			w.listedTeam()
 			continue
-		case fault.Is(err, fault.Denied) && len(w.fence.Backlog) > 1 && !slices.Contains(w.denied, team):
+		case denied(err) && len(w.fence.Backlog) > 1 && !slices.Contains(w.denied, team):
 			// Perhaps of this one only: the others go first.
 			w.denied = append(w.denied, team)
 			w.fence.Backlog = append(slices.Clone(w.fence.Backlog[1:]), team)
 			w.fence.Members = job.Cursor{}
 			continue
 		case fault.Is(err, fault.Expired) && c.Next != "":
-			w.fence.Members = job.Cursor{}
-			if err := w.commit(ctx, directory.Batch{}); err != nil {
-				return err
-			}
-			return &fault.Error{Kind: fault.Unknown, Code: fault.Of(err).Code, Err: err}
+			return w.anew(ctx, "members of a team", c.Next, err, true, func() { w.fence.Members = job.Cursor{} })
 		case err != nil:
 			return err
 		}

@@ -151,8 +151,6 @@ func (b *teamBatch) write(batch *directory.Batch, e *teamEntry) {
 	prior := &e.was
 	if !e.prior {
 		prior = nil
-		f.Teams.Stored++
-		f.Teams.Active++
 		e.next.Created = b.w.Now().UTC()
 	}
 	if c := directory.CompareTeams(prior, &e.next); c != nil {
@@ -162,18 +160,6 @@ func (b *teamBatch) write(batch *directory.Batch, e *teamEntry) {
 			}
 		}
 		e.next.Changed = b.w.tell(batch, c)
-		switch c.Type {
-		case directory.TeamCreated:
-			f.Run.Teams.Created++
-		case directory.TeamUpdated:
-			f.Run.Teams.Updated++
-		case directory.TeamArchived:
-			f.Run.Teams.Archived++
-			f.Teams.Active--
-		case directory.TeamReactivated:
-			f.Run.Teams.Reactivated++
-			f.Teams.Active++
-		}
 	}
 	for _, at := range []listing{pending, held} {
 		list, n := directory.PendingTeams, &f.Teams.Pending

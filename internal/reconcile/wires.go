@@ -135,6 +135,11 @@ type Connections interface {
 	PutRun(ctx context.Context, connection string, r job.Run) error
 }
 
+// Audit takes a line of a connection's audit log.
+type Audit interface {
+	Note(ctx context.Context, e connection.Entry) error
+}
+
 // Queue takes the message of the next slice; a zero time means now.
 type Queue interface {
 	Send(ctx context.Context, j job.Job, at time.Time) error

@@ -20,48 +20,59 @@ import (
 // the next call finds out.
 func (s *Store) Purge(ctx context.Context, part string, limit int) (done bool, err error) {
 	defer fault.Wrap(&err, "tables: purge %s", part)
+	_, done, err = s.purge(ctx, part, limit)
+	return done, err
+}
+
+// purge is Purge, and counts the rows that it has deleted.
+func (s *Store) purge(ctx context.Context, part string, limit int) (n int, done bool, err error) {
 	fence, err := get(ctx, s.directory, part, fenceKey)
 	fenced := fence.etag != "" // whatever build wrote it
 	if !fenced && !fault.Is(err, fault.NotFound) {
-		return false, err
+		return 0, false, err
 	}
-	keys, err := s.purgeable(ctx, part, limit)
-	if err != nil {
-		return false, err
-	}
-	for chunk := range slices.Chunk(keys, maxOperations) {
-		if err := s.dropAll(ctx, part, chunk); err != nil {
-			if fault.Is(err, fault.NotFound) {
-				return false, nil
-			}
-			return false, err
-		}
-	}
-	if len(keys) >= limit {
-		return false, nil
-	}
-	if !fenced {
-		return true, nil
+	n, done, err = dropRows(ctx, s.directory, part, "RowKey ne "+literal(fenceKey), limit)
+	if !done || err != nil || !fenced {
+		return n, done, err
 	}
 	err = remove(ctx, s.directory, part, fenceKey, fence.etag)
 	switch {
 	case fault.Is(err, fault.Conflict):
-		return false, nil
+		return n, false, nil
 	case fault.Is(err, fault.NotFound):
-		return true, nil
-	default:
-		return err == nil, err
+		return n, true, nil
+	case err != nil:
+		return n, false, err
 	}
+	return n + 1, true, nil
 }
 
-// purgeable lists at most limit keys of rows other than the fence, without
-// their values.
-func (s *Store) purgeable(ctx context.Context, part string, limit int) (keys []string, err error) {
+// dropRows deletes at most limit rows of a partition that fit the filter, if any, and
+// reports whether that were all.
+func dropRows(ctx context.Context, t *aztables.Client, part, filter string, limit int) (n int, done bool, err error) {
+	keys, err := rowKeys(ctx, t, part, filter, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	for chunk := range slices.Chunk(keys, maxOperations) {
+		if err := dropAll(ctx, t, part, chunk); err != nil {
+			if fault.Is(err, fault.NotFound) { // somebody else does the same
+				return n, false, nil
+			}
+			return n, false, err
+		}
+		n += len(chunk)
+	}
+	return n, len(keys) < limit, nil
+}
+
+// rowKeys lists at most limit keys of rows, without their values.
+func rowKeys(ctx context.Context, t *aztables.Client, part, filter string, limit int) (keys []string, err error) {
 	sel := "RowKey"
-	sp := span{pk: part, from: " ", below: keyEnd, filter: "RowKey ne " + literal(fenceKey), limit: int32(min(max(limit, 1), maxPage))}
+	sp := span{pk: part, from: " ", below: keyEnd, filter: filter, limit: int32(min(max(limit, 1), maxPage))}
 	opts := sp.options()
 	opts.Select = &sel
-	for b, err := range entities(ctx, s.directory, opts) {
+	for b, err := range entities(ctx, t, opts) {
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +89,7 @@ func (s *Store) purgeable(ctx context.Context, part string, limit int) (keys []s
 
 // dropAll deletes rows in one transaction. If one of them is not there, none
 // is deleted, and the fault is NotFound.
-func (s *Store) dropAll(ctx context.Context, part string, keys []string) error {
+func dropAll(ctx context.Context, t *aztables.Client, part string, keys []string) error {
 	whatever := azcore.ETagAny
 	actions := make([]aztables.TransactionAction, 0, len(keys))
 	for _, rk := range keys {
@@ -89,7 +100,7 @@ func (s *Store) dropAll(ctx context.Context, part string, keys []string) error {
 		actions = append(actions, aztables.TransactionAction{ActionType: aztables.TransactionTypeDelete, Entity: entity, IfMatch: &whatever})
 	}
 	var resp *http.Response
-	_, err := s.directory.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil)
+	_, err := t.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil)
 	if inner, ok := innerError(resp, err); ok {
 		return inner
 	}

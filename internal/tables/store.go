@@ -28,6 +28,8 @@ const (
 	directoryTable   = "directory"
 	runsTable        = "runs"
 	noncesTable      = "nonces"
+	auditTable       = "audit"   // one partition a connection; rows are only ever added
+	serviceTable     = "service" // what concerns all connections
 )
 
 // Store is the state of all connections. It is safe for concurrent use.
@@ -41,6 +43,8 @@ type Store struct {
 	directory   *aztables.Client
 	runs        *aztables.Client
 	nonces      *aztables.Client
+	audit       *aztables.Client
+	service     *aztables.Client
 }
 
 // New returns a store in the storage account at endpoint, such as
@@ -59,6 +63,8 @@ func New(endpoint string, cred azcore.TokenCredential, opts *aztables.ClientOpti
 		directory:   svc.NewClient(directoryTable),
 		runs:        svc.NewClient(runsTable),
 		nonces:      svc.NewClient(noncesTable),
+		audit:       svc.NewClient(auditTable),
+		service:     svc.NewClient(serviceTable),
 	}, nil
 }
 

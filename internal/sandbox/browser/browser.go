@@ -69,7 +69,8 @@ func (b *Browser) Open(ctx context.Context, address string) (*Page, error) {
 	return b.do(req)
 }
 
-// Press presses the first button of p whose text contains the given one.
+// Press checks the boxes that must be checked, and presses the first button of
+// p whose text contains the given one.
 func (b *Browser) Press(ctx context.Context, p *Page, text string) (*Page, error) {
 	for _, f := range p.forms {
 		i := slices.IndexFunc(f.buttons, func(bt button) bool { return strings.Contains(bt.text, text) })
@@ -175,7 +176,8 @@ func (p *Page) read(n *html.Node, text *strings.Builder, in *form) {
 			p.Actions = append(p.Actions, f.action)
 			return
 		case "input":
-			if in != nil && attr(n, "name") != "" {
+			box := attr(n, "type") == "checkbox"
+			if in != nil && attr(n, "name") != "" && (!box || has(n, "required") || has(n, "checked")) {
 				in.fields.Add(attr(n, "name"), attr(n, "value"))
 			}
 		case "button":
@@ -196,6 +198,10 @@ func attr(n *html.Node, name string) string {
 		}
 	}
 	return ""
+}
+
+func has(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 func content(n *html.Node) string {

@@ -154,7 +154,7 @@ func TestHostModes(t *testing.T) {
 			}
 		}
 		s, err := sandbox.Start(t.Context(), sandbox.Options{
-			Dist: from, NodeModules: filepath.Join("..", "..", "..", "node_modules"), Seed: 1, Log: testLog{t}, PageSize: 20,
+			Dist: from, NodeModules: filepath.Join("..", "..", "..", "node_modules"), Seed: 1, Log: testLog{}, PageSize: 20,
 			Settings: map[string]string{"VERIFY_MIN_DELAY": "50ms"}, Quoting: m.quoting, EmptyBody: m.empty, Deliveries: 2,
 		})
 		if err != nil {

@@ -38,14 +38,33 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "make dist: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		code := m.Run()
+		if err := besieged.close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}())
 }
 
-// start runs a sandbox for one test, closed at its end. Waits are short, so
-// that a test of failures does not take minutes.
+// start runs a sandbox for one test, closed at its end.
 func start(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
+	s, err := launch(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// launch runs a sandbox. Waits are short, so that a test of failures does not
+// take minutes.
+func launch(ctx context.Context, o sandbox.Options) (*sandbox.Sandbox, error) {
 	o.Dist = dist
 	o.NodeModules = filepath.Join("..", "..", "..", "node_modules")
 	settings := map[string]string{
@@ -59,24 +78,19 @@ func start(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 		o.Seed = 1
 	}
 	if o.Log == nil {
-		o.Log = testLog{t}
+		o.Log = testLog{}
 	}
-	s, err := sandbox.Start(t.Context(), o)
+	s, err := sandbox.Start(ctx, o)
 	if err != nil {
-		t.Fatalf("%v (is node_modules there? run: make deps)", err)
+		return nil, fmt.Errorf("%w (is node_modules there? run: make deps)", err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return s, nil
 }
 
 // testLog shows what the host and handler wrote if ROLLCALL_PROOF_LOG is set.
-type testLog struct{ t *testing.T }
+type testLog struct{}
 
-func (l testLog) Write(b []byte) (int, error) {
+func (testLog) Write(b []byte) (int, error) {
 	if os.Getenv("ROLLCALL_PROOF_LOG") != "" {
 		_, _ = os.Stderr.Write(b)
 	}
