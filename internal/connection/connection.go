@@ -76,8 +76,8 @@ type Connection struct {
 	Health Health
 	// Paused says who stopped the syncs; nil unless the status is [Paused].
 	Paused *Pause
-	// Offboarding says how the connection ended; nil unless the status is
-	// [Offboarded].
+	// Offboarding says how the connection ended, or is about to end; nil
+	// otherwise.
 	Offboarding *Offboarding
 
 	// Decision is the last decision on a held plan of removals.
