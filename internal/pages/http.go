@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 	"net/url"
 	"strings"
 
@@ -16,6 +17,8 @@ const (
 	maxQuery = 16 << 10
 	// maxBody bounds a form in bytes; ours is one short field.
 	maxBody = 64 << 10
+	// bodyTime is how long a form may take to arrive.
+	bodyTime = 30 * time.Second
 	// browserCookie ties a sign-in to a browser. __Host- means that only this
 	// very host can have set it.
 	browserCookie = "__Host-rollcall-browser"
@@ -35,6 +38,9 @@ func (p *Pages) Guard(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// What comes slower is no browser's. A writer that knows no deadlines,
+		// as in a test, has no connection to hold.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 		next.ServeHTTP(w, r)
 	})
 }
