@@ -4,9 +4,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 	"net/url"
 	"strings"
+	"time"
 
 	"rollcall/internal/consent"
 )

@@ -108,7 +108,6 @@ func TestFaults(t *testing.T) {
 // calls, how often.
 func (m *mode) undisturbed(t *testing.T, l *line) map[string]int {
 	s := newStage(t, l, m)
-	defer s.clear()
 	before := s.tenant.Calls()
 	for _, r := range m.run(s) {
 		if r.State != job.Succeeded || len(r.Skipped) > 0 {
@@ -128,20 +127,9 @@ func (m *mode) undisturbed(t *testing.T, l *line) map[string]int {
 	return n
 }
 
-// clear takes the stage's rows out of Azurite, which gets slower with every
-// row that it holds.
-func (s *stage) clear() {
-	for done := false; !done; {
-		var err error
-		done, err = s.store.Purge(s.ctx, s.conn, 1000)
-		s.ok(err)
-	}
-}
-
 // prove does the mode's run while the fault is armed, and then one without it.
 func (c cell) prove(t *testing.T, l *line) {
 	s := newStage(t, l, c.mode)
-	defer s.clear()
 	if c.Kind == fault.Omit {
 		person, team := c.mode.omitted(s)
 		if c.Object = person; c.Path == fault.GroupsDelta || c.Path == fault.MemberOf {

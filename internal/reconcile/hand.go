@@ -149,7 +149,7 @@ func problemText(e *fault.Error) string {
 	case fault.Policy:
 		return "A policy of the customer's blocks Rollcall."
 	case fault.Ours:
-		return "Microsoft refuses Rollcall's own credential, which is the vendor's to mend."
+		return "The credential by which Rollcall signs in is missing or refused; that is not the customer's doing."
 	}
 	switch e.Kind {
 	case fault.Denied:

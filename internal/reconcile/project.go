@@ -65,12 +65,17 @@ func (w *worker) project(ctx context.Context) error {
 }
 
 // follow lets the connection's status follow from the run. That of a paused
-// one follows when it is resumed.
+// one follows when it is resumed. Nothing follows while a new consent is being
+// verified, which a run that was open before says nothing of.
 func (w *worker) follow(ctx context.Context, c *connection.Connection, r *job.Run) {
+	paused := c.Status == connection.Paused && c.Paused != nil
+	if !paused && !c.Live() {
+		return
+	}
 	status, told := outcome(c, r)
 	switch {
 	case !told:
-	case c.Status == connection.Paused && c.Paused != nil:
+	case paused:
 		p := *c.Paused
 		p.Before = status
 		c.Paused = &p
@@ -98,8 +103,8 @@ func outcome(c *connection.Connection, r *job.Run) (status connection.Status, to
 		return "", false
 	case r.State == job.RunFailed && r.Trigger.Targets():
 		return "", false // of one person nothing follows for the others
-	case r.State == job.RunFailed && r.Class == fault.Ours:
-		return "", false // no customer is to blame
+	case r.State == job.RunFailed && r.Class == fault.Ours && c.OwnApp == "":
+		return "", false // no customer is to blame, and the vendor is alerted
 	case asked && r.State != job.RunFailed && stands(c) == connection.Disconnected:
 		return "", false // it may have asked Microsoft nothing
 	case r.State == job.RunFailed:

@@ -210,8 +210,20 @@ func sent(t *testing.T, s *sandbox.Sandbox) int64 {
 
 // connection is a connection as the machine API answers it.
 type connection struct {
-	Status, Tenant, LastRun string
-	Problem                 *struct{ Code, Message, Remedy string }
+	Status, Tenant, LastRun, Profile, App string
+	OwnApp, ConsentNeeded                 bool
+	NextDue                               time.Time
+	Problem                               *struct{ Code, Message, Remedy string }
+	Health                                *struct{ SuspectedSince *time.Time }
+	Offboarding                           *struct {
+		Data, To string
+		Purged   *time.Time
+		Deleted  map[string]int
+	}
+	Revoke *struct {
+		Tenant, App string
+		Steps       []string
+	}
 }
 
 func (c customer) connection(t *testing.T, s *sandbox.Sandbox) (conn connection) {
