@@ -3,7 +3,6 @@ package consent
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"rollcall/internal/connection"
@@ -27,12 +26,16 @@ const (
 // noteTime bounds how long an answer waits for the audit log.
 const noteTime = 5 * time.Second
 
-// note writes an entry. What it tells of has happened, so trouble is logged
-// and no more, and a browser that has left does not prevent it.
-func note(ctx context.Context, a Audit, log *slog.Logger, e connection.Entry) {
+// put writes an entry, even if the browser that waits for it has left.
+func put(ctx context.Context, a Audit, e connection.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := a.Note(ctx, e); err != nil {
+	return a.Note(ctx, e)
+}
+
+// note writes an entry of what has happened, so trouble is logged and no more.
+func note(ctx context.Context, a Audit, log *slog.Logger, e connection.Entry) {
+	if err := put(ctx, a, e); err != nil {
 		log.ErrorContext(ctx, "not noted in the audit log", "connection", e.Connection, "action", e.Action, "err", err)
 	}
 }
@@ -48,43 +51,25 @@ func details(pairs ...string) map[string]string {
 	return d
 }
 
-// Bounds of what strangers can make us note: whoever holds a link can press
-// its button without end. What a proven person does is noted always.
-const (
-	maxUnproven   = 30
-	unprovenEvery = time.Hour
-)
-
-// quota counts, by connection, what was done by people who have proved
-// nothing yet. It is this instance's own, which is enough for a bound.
-type quota struct {
-	mu    sync.Mutex
-	since time.Time
-	used  map[string]int
-}
-
-// take reports whether one more may be noted.
-func (q *quota) take(id string, now time.Time) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.used == nil || now.Sub(q.since) >= unprovenEvery {
-		q.since, q.used = now, make(map[string]int)
-	}
-	q.used[id]++
-	return q.used[id] <= maxUnproven
-}
-
-// note writes what somebody did who follows a connection's link: a proven
-// person, or nobody known.
-func (f *Flow) note(ctx context.Context, c connection.Connection, p connection.Identity, action, outcome string, pairs ...string) {
-	now := f.Now().UTC()
+// entry is what somebody did who follows a connection's link: a proven person,
+// or nobody known.
+func (f *Flow) entry(c connection.Connection, p connection.Identity, action, outcome string, pairs ...string) connection.Entry {
 	e := connection.Entry{
-		Connection: c.ID, At: now, Source: connection.FromAdministrator,
+		Connection: c.ID, At: f.Now().UTC(), Source: connection.FromAdministrator,
 		Action: action, Outcome: outcome, Detail: details(pairs...),
 	}
 	if p.Object != "" {
 		e.Actor = p.Tenant + "/" + p.Object
-	} else if !f.unproven.take(c.ID, now) {
+	}
+	return e
+}
+
+// note writes such an entry, unless nobody is proven and there are too many of
+// that kind already.
+func (f *Flow) note(ctx context.Context, c connection.Connection, p connection.Identity, action, outcome string, pairs ...string) {
+	e := f.entry(c, p, action, outcome, pairs...)
+	// Each action has its own bound: no number of presses hides a refusal.
+	if e.Actor == "" && f.unproven.take(action+" "+c.ID, maxUnproven, unprovenEvery, e.At) > 0 {
 		return
 	}
 	note(ctx, f.Audit, f.Log, e)

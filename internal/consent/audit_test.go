@@ -35,14 +35,16 @@ func TestAudit(t *testing.T) {
 	who := tenantA + "/" + objectA
 	want := contoso + "|administrator||consent.begin|done|teams|\n" +
 		contoso + "|administrator|" + who + "|consent.signed-in|done|teams|\n" +
+		contoso + "|administrator|" + who + "|consent.given|asked|teams|\n" +
 		contoso + "|administrator|" + who + "|consent.given|done|teams|\n" +
 		contoso + "|rollcall||consent.verified|done|teams|\n"
 	if got := w.log(); got != want {
 		t.Errorf("noted\n%swant\n%s", got, want)
 	}
-	given := w.entries[2].Detail
-	if given["tenant"] != tenantA || given["app"] != teamsApp || given["consent"] != w.connections[contoso].Verify.ID {
-		t.Errorf("given: %v", given)
+	for _, e := range w.entries[2:4] {
+		if given := e.Detail; given["tenant"] != tenantA || given["app"] != teamsApp || given["consent"] != w.connections[contoso].Verify.ID {
+			t.Errorf("given: %v", given)
+		}
 	}
 	if b, _ := json.Marshal(w.entries); strings.Contains(string(b), "Contoso") || strings.Contains(string(b), w.token(contoso)) {
 		t.Errorf("the log holds a name or a link: %s", b)
@@ -71,6 +73,16 @@ func TestAuditRefusals(t *testing.T) {
 			state, _ := w.entra.signIn(w.t, w.press(b, w.link(contoso)).location, admin, nil)
 			return w.back(b, "state", state, "error", "server_error")
 		}},
+		{"sign-in of another browser", "", "other-browser", "", nil, func(w *world, b *http.Client) answer {
+			state, code := w.entra.signIn(w.t, w.press(w.browser(), w.link(contoso)).location, admin, nil)
+			w.press(b, w.link(contoso))
+			return w.back(b, "state", state, "code", code)
+		}},
+		{"consent of another browser", "", "other-browser", "", nil, func(w *world, b *http.Client) answer {
+			s := w.consentState(w.signIn(w.browser(), contoso, admin, nil), tenantA)
+			w.press(b, w.link(contoso))
+			return w.back(b, append([]string{"state", s}, good...)...) // not by the administrator
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -86,8 +98,8 @@ func TestAuditRefusals(t *testing.T) {
 	}
 }
 
-// What proves nothing is not on record: scanners, forged links and states,
-// and of a button that is pressed without end only so much an hour.
+// What proves nothing is not on record: scanners, forged links and states, and
+// of what is done without end only so much an hour, each kind by itself.
 func TestAuditVolume(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
@@ -101,44 +113,93 @@ func TestAuditVolume(t *testing.T) {
 		t.Fatalf("noted\n%s", got)
 	}
 	press := func(id string, times int) {
-		for range times {
+		for i := range times {
+			if i%30 == 0 && i > 0 {
+				w.clock = w.clock.Add(15 * time.Minute) // the button's own bound
+			}
 			if _, err := w.flow.Begin(t.Context(), w.token(id), consent.NewSecret()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	press(contoso, 100)
+	noted := func(what string, want int) {
+		t.Helper()
+		if len(w.entries) != want {
+			t.Errorf("%s: %d entries, want %d", what, len(w.entries), want)
+		}
+	}
+	press(contoso, 60)
 	press(fabrik, 2)
-	if len(w.entries) != 32 {
-		t.Errorf("%d entries, want 30 of the one and 2 of the other", len(w.entries))
+	noted("30 of the one and 2 of the other", 32)
+	w.clock = w.clock.Add(15 * time.Minute)
+	w.signIn(b, contoso, admin, nil)
+	noted("a proven person nevertheless", 33)
+	for range 20 {
+		w.signIn(b, contoso, admin, forge(unsigned))
 	}
-	w.signIn(b, contoso, admin, nil) // a proven person is noted nevertheless
-	if last := w.entries[len(w.entries)-1]; len(w.entries) != 33 || last.Action != "consent.signed-in" {
-		t.Errorf("%d entries, last %+v", len(w.entries), last)
+	noted("refusals, whatever was pressed", 53)
+	w.clock = w.clock.Add(15 * time.Minute)
+	for range 20 {
+		w.signIn(b, contoso, admin, forge(unsigned))
 	}
-	w.clock = w.clock.Add(60 * 60e9)
+	noted("but not without end", 63)
+	w.clock = w.clock.Add(time.Hour)
 	press(contoso, 1)
-	if len(w.entries) != 34 {
-		t.Errorf("%d entries, want one more in another hour", len(w.entries))
+	noted("and one more in another hour", 64)
+}
+
+// An audit log that is down binds no tenant, and stops nothing else.
+func TestAuditDown(t *testing.T) {
+	w := newWorld(t)
+	down, failed := "", 0
+	audit := auditFunc(func(ctx context.Context, e connection.Entry) error {
+		if down == "" || strings.HasPrefix(e.Action+" "+e.Outcome, down) {
+			failed++
+			return errors.New("log is down")
+		}
+		return w.Note(ctx, e)
+	})
+	w.flow.Audit = audit
+	before := w.picture()
+	w.refused(w.finish(w.browser(), contoso, admin), http.StatusServiceUnavailable, "Something went wrong on our side", before)
+	if failed != 3 {
+		t.Errorf("asked %d times", failed)
+	}
+	down, failed = "consent.given done", 0
+	if a := w.finish(w.browser(), contoso, admin); a.location != w.link(contoso) || w.connections[contoso].Status != connection.Consenting || failed != 1 {
+		t.Errorf("status %d, asked %d times: %s", a.status, failed, a.body)
+	}
+	down, failed = "", 0
+	v := w.verifier(&microsoft{})
+	v.Audit = audit
+	if err := v.Verify(t.Context(), w.sent[0].job); err != nil || w.connections[contoso].Status != connection.Connected || failed != 1 {
+		t.Errorf("%v, %s, asked %d times", err, w.connections[contoso].Status, failed)
 	}
 }
 
-// An audit log that is down stops nobody.
-func TestAuditDown(t *testing.T) {
+type auditFunc func(context.Context, connection.Entry) error
+
+func (f auditFunc) Note(ctx context.Context, e connection.Entry) error { return f(ctx, e) }
+
+// A consent that loses a race is asked for once, and one whose tenant is taken
+// says so.
+func TestAuditOfRace(t *testing.T) {
 	w := newWorld(t)
-	asked := 0
+	once := true
 	w.fail = func(op string) error {
-		if op == "note" {
-			asked++
-			return errors.New("log is down")
+		if op == "update" && once {
+			once = false
+			c := w.connections[contoso]
+			c.Version += "x"
+			w.connections[contoso] = c
 		}
 		return nil
 	}
-	if a := w.finish(w.browser(), contoso, admin); a.location != w.link(contoso) || w.connections[contoso].Status != connection.Consenting {
-		t.Errorf("status %d: %s", a.status, a.body)
+	w.finish(w.browser(), contoso, admin)
+	if got := w.log(); once || strings.Count(got, "consent.given|asked") != 1 || strings.Count(got, "consent.given|done") != 1 {
+		t.Errorf("noted\n%s", got)
 	}
-	v := w.verifier(&microsoft{})
-	if err := v.Verify(t.Context(), w.sent[0].job); err != nil || w.connections[contoso].Status != connection.Connected || asked != 4 {
-		t.Errorf("%v, %s, asked %d times", err, w.connections[contoso].Status, asked)
-	}
+	w = newWorld(t)
+	s := w.consentState(w.signIn(w.browser(), contoso, admin, nil), tenantA)
+	_ = s
 }

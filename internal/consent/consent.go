@@ -93,7 +93,7 @@ type Flow struct {
 	Now func() time.Time
 	Log *slog.Logger
 
-	unproven quota
+	presses, unproven quota
 }
 
 // maxConflicts bounds how often an update that lost a race is tried anew. Two

@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -13,7 +14,8 @@ import (
 
 // Begin starts the first leg for the browser that holds the given secret, and
 // returns where to send it: to sign in, or back to the link's page if there is
-// nothing left to consent to. The error is a [*Refusal] if the link is dead.
+// nothing left to consent to. The error is a [*Refusal] if the link is dead, and
+// [fault.Throttled] if its button is pressed too often.
 func (f *Flow) Begin(ctx context.Context, token, browser string) (to string, err error) {
 	defer fault.Wrap(&err, "consent: begin")
 	if !ValidSecret(browser) {
@@ -23,13 +25,17 @@ func (f *Flow) Begin(ctx context.Context, token, browser string) (to string, err
 	if err != nil {
 		return "", err
 	}
-	if !c.MayConsent() {
-		if c.Status == connection.Consenting {
-			// Whoever presses the button again may be looking at a
-			// connection whose message was never sent.
-			return f.Links.URL(c), f.Queue.Send(ctx, message(c), time.Time{})
-		}
+	consenting := c.Status == connection.Consenting
+	if !consenting && !c.MayConsent() {
 		return f.Links.URL(c), nil
+	}
+	if wait := f.presses.take(c.ID, maxPresses, pressEvery, f.Now()); wait > 0 {
+		return "", &fault.Error{Kind: fault.Throttled, After: wait, Err: fmt.Errorf("connection %s: more than %d presses in %s", c.ID, maxPresses, pressEvery)}
+	}
+	if consenting {
+		// Whoever presses the button again may be looking at a connection whose
+		// message was never sent.
+		return f.Links.URL(c), f.Queue.Send(ctx, message(c), time.Time{})
 	}
 	o, err := f.offer(ctx, c)
 	if err != nil {
@@ -66,8 +72,12 @@ func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to
 		return "", err
 	}
 	c, err := f.load(ctx, s.Connection, s.Link)
-	current := false
-	if err == nil {
+	current, who := false, s.identity().Identity
+	switch {
+	case !s.begunBy(browser):
+		// Who came back is not who went, and is told nothing.
+		err, who = &Refusal{Cause: OtherBrowser, Connection: s.Connection}, connection.Identity{}
+	case err == nil:
 		current, err = f.current(ctx, c, s)
 	}
 	switch {
@@ -85,7 +95,6 @@ func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to
 	// Of a connection that has ended nothing more is written, lest a purge be
 	// undone.
 	if errors.As(err, &r) && c.ID != "" && c.Status != connection.Offboarded {
-		who := s.identity().Identity
 		if who.Object == "" {
 			who = r.who
 		}
@@ -176,12 +185,15 @@ func (f *Flow) consented(ctx context.Context, c connection.Connection, s state, 
 	return f.bind(ctx, c, s)
 }
 
-// bind claims the tenant, then stores the consent, then sends its check. If
-// the process dies after the claim, the link still works and claims anew; if
-// it dies after the store, [Verifier.Repair] sends the check.
+// bind notes the consent, claims the tenant, then stores the consent, then
+// sends its check. If the process dies after the claim, the link still works
+// and claims anew; if it dies after the store, [Verifier.Repair] sends the
+// check.
 func (f *Flow) bind(ctx context.Context, c connection.Connection, s state) (string, error) {
 	p := s.identity()
-	for range maxConflicts {
+	verify := connection.Verify{ID: connection.NewID(), Since: f.Now().UTC()}
+	given := append(s.details(), "tenant", p.Tenant, "consent", verify.ID)
+	for try := range maxConflicts {
 		if err := f.mayBind(c, p); err != nil {
 			return "", err
 		}
@@ -191,24 +203,31 @@ func (f *Flow) bind(ctx context.Context, c connection.Connection, s state) (stri
 		if !c.MayConsent() { // the same tenant, bound meanwhile in another tab
 			return f.Links.URL(c), nil
 		}
+		if try == 0 { // no tenant is bound without a record of who did it
+			if err := put(ctx, f.Audit, f.entry(c, p.Identity, actGiven, "asked", given...)); err != nil {
+				return "", err
+			}
+		}
 		if err := f.Claims.Claim(ctx, p.Tenant, c.ID); fault.Is(err, fault.Conflict) {
 			return "", f.owned(c, p)
 		} else if err != nil {
 			return "", err
+		}
+		if verify.Before = nil; c.WasVerified() {
+			verify.Before = &connection.Consented{Status: c.Status, Profile: c.Profile, App: c.App}
 		}
 		if err := c.Move(connection.Consenting); err != nil {
 			return "", err
 		}
 		// What was consented to, which may be less than the settings need by now:
 		// [connection.Connection.Covered] tells, and the link opens again.
-		c.Tenant, c.Profile, c.App, c.Problem = p.Tenant, s.Profile, s.App, nil
+		c.Tenant, c.Profile, c.App, c.Problem, c.Verify = p.Tenant, s.Profile, s.App, nil, verify
 		if s.Own != "" {
 			c.Profile = ""
 		}
-		c.Verify = connection.Verify{ID: connection.NewID(), Since: f.Now().UTC()}
 		stored, err := f.Connections.UpdateConnection(ctx, c)
 		if err == nil {
-			f.note(ctx, c, p.Identity, actGiven, "done", append(s.details(), "tenant", p.Tenant, "consent", c.Verify.ID)...)
+			f.note(ctx, c, p.Identity, actGiven, "done", given...)
 			// Consent is on record and will be checked even if this fails, so
 			// the administrator is not told of it.
 			if err := f.Queue.Send(ctx, message(stored), time.Time{}); err != nil {

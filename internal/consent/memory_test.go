@@ -158,7 +158,7 @@ func (m *memory) Note(_ context.Context, e connection.Entry) error {
 	return nil
 }
 
-func (m *memory) OwnApp(_ context.Context, secret string) (string, error) {
+func (m *memory) KnownApp(_ context.Context, secret string) (string, error) {
 	leave, err := m.enter("own")
 	if err != nil {
 		return "", err

@@ -8,11 +8,12 @@ import (
 	"rollcall/internal/fault"
 )
 
-// OwnApps reads the app registrations that connections bring themselves.
-// OwnApp returns the client ID of the one in the named Key Vault secret:
-// [fault.NotFound] or [fault.Invalid] if the secret holds none.
+// OwnApps knows the app registrations that connections bring themselves.
+// KnownApp returns the client ID of the one in the named Key Vault secret, as
+// read a moment ago at most: [fault.NotFound] or [fault.Invalid] if the secret
+// holds none. Strangers make us ask, so it must cost nothing to ask often.
 type OwnApps interface {
-	OwnApp(ctx context.Context, secret string) (clientID string, err error)
+	KnownApp(ctx context.Context, secret string) (clientID string, err error)
 }
 
 // ownProfile stands for what an app registration of the connection's own asks
@@ -41,7 +42,7 @@ func (f *Flow) offer(ctx context.Context, c connection.Connection) (offer, error
 		}
 		return offer{p, connection.App{ID: id}}, nil
 	}
-	id, err := f.Own.OwnApp(ctx, c.OwnApp)
+	id, err := f.Own.KnownApp(ctx, c.OwnApp)
 	if err != nil {
 		switch fault.Of(err).Kind {
 		case fault.NotFound, fault.Invalid, fault.Denied:
@@ -62,7 +63,7 @@ func (f *Flow) current(ctx context.Context, c connection.Connection, s state) (b
 	case s.Own == "":
 		return f.Registered[s.Profile] == s.App, nil
 	}
-	id, err := f.Own.OwnApp(ctx, s.Own)
+	id, err := f.Own.KnownApp(ctx, s.Own)
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) {
 		return false, nil
 	}

@@ -101,8 +101,8 @@ func (f *Flow) putState(ctx context.Context, s state) (string, error) {
 }
 
 // takeState ends the trip that the secret belongs to: whatever else is wrong
-// with this return, there is no second one. The browser must be the one that
-// began.
+// with this return, there is no second one. Whether this browser began it is
+// for [state.begunBy] to say.
 func (f *Flow) takeState(ctx context.Context, secret, browser string) (state, error) {
 	if !ValidSecret(secret) {
 		return state{}, &Refusal{Cause: StateUnknown}
@@ -123,10 +123,12 @@ func (f *Flow) takeState(ctx context.Context, secret, browser string) (state, er
 	if err != nil {
 		return s, &Refusal{Cause: StateUnknown, Err: err}
 	}
-	if subtle.ConstantTimeCompare([]byte(s.Browser), []byte(hash(browser))) != 1 {
-		return state{}, &Refusal{Cause: OtherBrowser, Connection: s.Connection}
-	}
 	return s, nil
+}
+
+// begunBy reports whether the trip began in the browser that holds the secret.
+func (s state) begunBy(browser string) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Browser), []byte(hash(browser))) == 1
 }
 
 // decodeState reads a stored state. A row of another version was written by

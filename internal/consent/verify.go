@@ -70,7 +70,7 @@ func message(c connection.Connection) job.Job {
 
 // Verify does the try that the job stands for, and either connects the
 // connection and starts its first run, or schedules the next try, or gives up
-// after [Limit]. A job of an older try sends the current one's message again
+// after [Limit], back to what was consented to before if anything was. A job of an older try sends the current one's message again
 // and does nothing else, one of another consent does nothing. An error means
 // that the same job should come again.
 func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
@@ -84,10 +84,11 @@ func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
 		return ctx.Err() // cut short by us: says nothing about the tenant
 	}
 	for range maxConflicts {
+		tried := c
 		judge(&c, probe, v.Now().UTC())
 		stored, err := v.Connections.UpdateConnection(ctx, c)
 		if err == nil {
-			return v.follow(ctx, stored, probe)
+			return v.follow(ctx, tried, stored, probe)
 		}
 		if !fault.Is(err, fault.Conflict) {
 			return err
@@ -160,6 +161,7 @@ func judge(c *connection.Connection, probe error, now time.Time) {
 	switch {
 	case probe == nil:
 		c.Status, c.Problem, c.Health = connection.Connected, nil, connection.Health{}
+		c.Approved, c.Verify.Before = nil, nil // both are used up
 		if c.Verified.IsZero() {
 			c.Verified = now
 		}
@@ -172,6 +174,26 @@ func judge(c *connection.Connection, probe error, now time.Time) {
 		c.Status = connection.Failed
 		c.Problem = problem(probe, now, "Microsoft did not confirm the permissions within 30 minutes.",
 			"Open the link again and repeat the consent. If the link has expired, ask for a new one.")
+		revert(c)
+	}
+}
+
+// revert puts back what the tenant had consented to before, with which it was
+// verified: a consent that is not confirmed takes nothing away.
+func revert(c *connection.Connection) {
+	before := c.Verify.Before
+	if before == nil {
+		return
+	}
+	c.Profile, c.App, c.Verify.Before = before.Profile, before.App, nil
+	c.Problem.Message += " Rollcall goes on with what was consented to before."
+	switch before.Status {
+	case connection.Connected, connection.OK, connection.Held, connection.Degraded:
+		// The next run tells how it stands. Where the link would not lead to
+		// consent again until then, it stays failed.
+		if !c.Covered() {
+			c.Status, c.Problem.Consent = connection.Connected, true
+		}
 	}
 }
 
@@ -185,17 +207,18 @@ func problem(err error, at time.Time, message, remedy string) *connection.Proble
 	return &connection.Problem{Code: e.Code, Message: message, Remedy: remedy, At: at}
 }
 
-// follow does what a stored outcome calls for. It can be repeated.
-func (v *Verifier) follow(ctx context.Context, c connection.Connection, probe error) error {
+// follow does what a stored outcome of the consent that was tried calls for. It
+// can be repeated.
+func (v *Verifier) follow(ctx context.Context, tried, c connection.Connection, probe error) error {
 	took := v.Now().Sub(c.Verify.Since)
-	switch c.Status {
-	case connection.Connected:
+	switch {
+	case c.Problem == nil:
 		v.Log.InfoContext(ctx, "consent verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took)
-		v.note(ctx, c, actVerified)
+		v.note(ctx, tried, c, actVerified)
 		return v.Starter.Start(ctx, c.ID)
-	case connection.Failed:
+	case c.Status != connection.Consenting:
 		v.Log.WarnContext(ctx, "consent not verified", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "took", took, "err", probe)
-		v.note(ctx, c, actFailed)
+		v.note(ctx, tried, c, actFailed)
 		return nil
 	}
 	v.Log.InfoContext(ctx, "consent not effective yet", "connection", c.ID, "tenant", c.Tenant, "tries", c.Verify.Attempt, "err", probe)
@@ -239,6 +262,7 @@ func (v *Verifier) Repair(ctx context.Context, c connection.Connection, now time
 	case now.Before(c.Verify.Since.Add(Limit + maxDelay + grace)):
 		return v.Queue.Send(ctx, message(c), time.Time{})
 	}
+	tried := c
 	judge(&c, fault.New(fault.Unknown, "no try since %s", due.UTC().Format(time.RFC3339)), now.UTC())
 	_, err = v.Connections.UpdateConnection(ctx, c)
 	switch {
@@ -247,18 +271,18 @@ func (v *Verifier) Repair(ctx context.Context, c connection.Connection, now time
 	case err != nil:
 		return err
 	}
-	v.note(ctx, c, actFailed)
+	v.note(ctx, tried, c, actFailed)
 	return nil
 }
 
-// note writes how the check of a consent ended.
-func (v *Verifier) note(ctx context.Context, c connection.Connection, action string) {
+// note writes how the check of the consent that was tried ended.
+func (v *Verifier) note(ctx context.Context, tried, c connection.Connection, action string) {
 	code := ""
 	if c.Problem != nil {
 		code = c.Problem.Code
 	}
 	note(ctx, v.Audit, v.Log, connection.Entry{
 		Connection: c.ID, At: v.Now().UTC(), Source: connection.FromRollcall, Action: action, Outcome: "done",
-		Detail: details("tenant", c.Tenant, "consent", c.Verify.ID, "tries", strconv.Itoa(c.Verify.Attempt), "profile", c.Profile, "app", c.App, "code", code),
+		Detail: details("tenant", c.Tenant, "consent", c.Verify.ID, "tries", strconv.Itoa(c.Verify.Attempt), "profile", tried.Profile, "app", tried.App, "code", code),
 	})
 }

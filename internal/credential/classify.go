@@ -45,9 +45,11 @@ const (
 	goneRemedy      = "Microsoft does not find this customer's tenant: it was deleted, or it is in another of Microsoft's clouds than AZURE_CLOUD says. If it still exists, check AZURE_CLOUD and send the administrator a new link."
 	oursRemedy      = "Microsoft refuses Rollcall's own credential; no customer can mend that. Check the app registration's credential (the federated one, the certificate or the secret), its end and ENTRA_APP_ID."
 	cloudRemedy     = "This customer's tenant is in another of Microsoft's clouds; no customer can mend that. Check AZURE_CLOUD, and use an app registration of that cloud."
-	policyRemedy    = "A Conditional Access or tenant policy of the customer blocks Rollcall. Ask their administrator to exclude the app's service principal."
-	transientRemedy = "Microsoft's sign-in service has a passing trouble. Rollcall tries again by itself."
-	loopRemedy      = "Microsoft's sign-in service says that Rollcall asks too often. Rollcall leaves it alone for an hour and tries again by itself."
+	// ownRefusedRemedy names the secret.
+	ownRefusedRemedy = "Microsoft refuses the connection's own app registration. Put its current secret or certificate into the Key Vault as a new version of the secret %s, and check that the registration is of the cloud that AZURE_CLOUD says."
+	policyRemedy     = "A Conditional Access or tenant policy of the customer blocks Rollcall. Ask their administrator to exclude the app's service principal."
+	transientRemedy  = "Microsoft's sign-in service has a passing trouble. Rollcall tries again by itself."
+	loopRemedy       = "Microsoft's sign-in service says that Rollcall asks too often. Rollcall leaves it alone for an hour and tries again by itself."
 )
 
 // classify turns a failed request for a token into a fault. way is the

@@ -30,12 +30,13 @@ const (
 )
 
 // Prove returns the form parameters by which the app proves itself at that
-// token endpoint. It returns [fault.Unknown] if the credential cannot be had.
+// token endpoint. It returns [fault.Unknown] if the credential cannot be had, and
+// [fault.Denied] if an own app's secret holds none that can be used.
 func (c *Credentials) Prove(ctx context.Context, app connection.App, endpoint string) (_ url.Values, err error) {
 	defer fault.Wrap(&err, "credential: prove app %s", app.ID)
 	s, err := c.source(&app)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, unavailable(app.Own, err)
 	}
 	if s == nil {
 		a, err := c.assertion(ctx)
@@ -46,7 +47,7 @@ func (c *Credentials) Prove(ctx context.Context, app connection.App, endpoint st
 	}
 	id, ps, err := s.proven(ctx, app.ID, proofLife)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, unavailable(app.Own, err)
 	}
 	if p := ps[0]; p.key == nil {
 		return url.Values{"client_secret": {p.secret}}, nil

@@ -135,6 +135,7 @@ func TestAppsAreApart(t *testing.T) {
 		t.Errorf("a missing secret: %+v", fault.Of(err))
 	}
 	w.secret("app-secret-base", appBase)
+	w.pass(proofRest) // a failure is remembered as long
 	if n, err := w.fresh(c, base); err != nil || n != 1 {
 		t.Errorf("base: %d requests, %v", n, err)
 	}

@@ -58,7 +58,7 @@ type source struct {
 	mu      sync.Mutex
 	proofs  []proof
 	looked  time.Time               // when it was last tried to read them
-	failed  bool                    // whether that failed
+	failed  error                   // why that failed, if it did
 	refused map[refusedAt]time.Time // by Microsoft
 }
 
@@ -74,16 +74,21 @@ func (c *Credentials) newSource(name string, load func(context.Context, []proof)
 func (s *source) all(ctx context.Context) ([]proof, error) { return s.within(ctx, proofLife) }
 
 // within are the versions as read at most maxAge ago. If they cannot be read
-// now, they are as last read: a vault that is down stops nobody.
+// now, they are as last read: a vault that is down stops nobody. A failure is
+// remembered for [proofRest].
 func (s *source) within(ctx context.Context, maxAge time.Duration) ([]proof, error) {
 	s.mu.Lock()
-	known, age := s.proofs, s.now().Sub(s.looked)
-	if s.failed {
+	known, failed, age := s.proofs, s.failed, s.now().Sub(s.looked)
+	s.mu.Unlock()
+	if failed != nil {
 		maxAge = min(maxAge, proofRest)
 	}
-	s.mu.Unlock()
-	if known != nil && age < maxAge {
+	switch {
+	case age >= maxAge:
+	case known != nil:
 		return known, nil
+	case failed != nil:
+		return nil, failed
 	}
 	done := s.flight.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenTime)
@@ -105,7 +110,7 @@ func (s *source) read(ctx context.Context, known []proof) ([]proof, error) {
 	ps, err := s.load(ctx, known)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looked, s.failed = s.now(), err != nil
+	s.looked, s.failed = s.now(), err
 	switch {
 	case err == nil:
 		for _, p := range untried(ps, known) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -29,7 +30,7 @@ func (c *Credentials) token(ctx context.Context, a connection.Access, o policy.T
 			return fault.New(fault.Invalid, "token: credential of app %s", app) // the SDK's text may quote the key
 		}
 		if t, err = cred.GetToken(ctx, o); err != nil {
-			return classify(err, w.err, c.now())
+			return refusal(a.Own, classify(err, w.err, c.now()))
 		}
 		return nil
 	})
@@ -71,7 +72,7 @@ var notTaken = []string{"AADSTS700027", "AADSTS7000215", "AADSTS7000222", "AADST
 func (c *Credentials) with(ctx context.Context, app connection.App, use func(app string, p proof) error) error {
 	s, err := c.source(&app)
 	if err != nil {
-		return unavailable(err)
+		return unavailable(app.Own, err)
 	}
 	if s == nil {
 		a, err := c.assertion(ctx)
@@ -86,7 +87,7 @@ func (c *Credentials) with(ctx context.Context, app connection.App, use func(app
 		id, ps, err := s.proven(ctx, app.ID, maxAge)
 		if err != nil {
 			if first == nil {
-				first = unavailable(err)
+				first = unavailable(app.Own, err)
 			}
 			break
 		}
@@ -144,16 +145,34 @@ func (c *Credentials) source(app *connection.App) (*source, error) {
 }
 
 // unavailable is the fault of a credential that cannot be had. Nothing that
-// the vault lacks or refuses may look like something that a tenant does.
-func unavailable(err error) error {
+// the vault lacks or refuses may look like something that a tenant does. But
+// what the secret of an own app lacks is its owner's to mend, whom nobody tells
+// unless the connection does.
+func unavailable(own string, err error) error {
 	e := *fault.Of(err)
 	switch e.Kind {
-	case fault.NotFound, fault.Denied, fault.Invalid, fault.Expired, fault.Conflict:
+	case fault.NotFound, fault.Invalid:
+		if own != "" {
+			e.Kind, e.Class = fault.Denied, fault.Policy
+			e.Remedy = fmt.Sprintf("The connection's own app registration, in the Key Vault secret %s, cannot be used. %s", own, e.Remedy)
+			break
+		}
+		e.Kind, e.Class = fault.Unknown, fault.Ours
+	case fault.Denied, fault.Expired, fault.Conflict:
 		e.Kind, e.Class = fault.Unknown, fault.Ours
 	default:
 		e.Class = cmp.Or(e.Class, fault.Transient)
 	}
 	return &e
+}
+
+// refusal is Microsoft's of a token: where the app is the connection's own, what
+// else were the vendor's to mend is its owner's.
+func refusal(own string, e *fault.Error) *fault.Error {
+	if own != "" && e.Class == fault.Ours {
+		e.Kind, e.Class, e.Remedy = fault.Denied, fault.Policy, fmt.Sprintf(ownRefusedRemedy, own)
+	}
+	return e
 }
 
 // witness carries a credential's requests. It keeps the error of the way,

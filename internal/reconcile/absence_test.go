@@ -62,15 +62,17 @@ func TestAbsenceIsNoProof(t *testing.T) {
 	}
 }
 
-// edits is a transport that changes the pages of users/delta on their way.
+// edits is a transport that changes the pages of what has that path, or any
+// that ends so, on their way.
 type edits struct {
 	next http.RoundTripper
+	path string
 	page func(m map[string]any)
 }
 
 func (e edits) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := e.next.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(req.URL.Path, "/users/delta") {
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasSuffix(req.URL.Path, e.path) {
 		return resp, err
 	}
 	b, err := io.ReadAll(resp.Body)
@@ -92,7 +94,7 @@ func (e edits) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // dropping leaves one person out of every page.
 func dropping(id string) http.RoundTripper {
-	return edits{wires.Transport, func(m map[string]any) {
+	return edits{wires.Transport, "/users/delta", func(m map[string]any) {
 		var kept []any
 		for _, v := range m["value"].([]any) {
 			if v.(map[string]any)["id"] != id {
@@ -156,7 +158,7 @@ func TestUnmentionedManager(t *testing.T) {
 		w.ok(w.tenant.Update(id, fields("manager", boss)))
 	}
 	w.succeed()
-	silent := w.newEngine(t, edits{wires.Transport, func(m map[string]any) {
+	silent := w.newEngine(t, edits{wires.Transport, "/users/delta", func(m map[string]any) {
 		for _, v := range m["value"].([]any) {
 			delete(v.(map[string]any), "manager@delta")
 		}

@@ -356,7 +356,7 @@ func TestEraseKilled(t *testing.T) {
 	t.Parallel()
 	w := newLine(t).furnished(t, t, 4)
 	w.choose(func(s *connection.Settings) { s.Groups = w.groups[2:] })
-	for i, m := range w.marks(30) {
+	for i, m := range w.marks(18) {
 		n := i + 1
 		if n%3 == 0 {
 			w.asked(job.Preview, "")

@@ -324,15 +324,15 @@ func TestKilledWhileHolding(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	for n := 1; ; n++ {
-		w := l.world(t, t, 140)
+		w := l.world(t, t, 102)
 		w.engine.Guard = connection.Guard{MaxCount: 7}
 		w.succeed()
-		gone := w.leaves(105) // more than one transaction holds
+		gone := w.leaves(98) // more than one transaction holds
 		holding := w.killed(n, w.job(job.Schedule, ""))
 		held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)
 		w.ok(err)
 		f := w.fence()
-		if f.Run.State != job.Held || f.Plan == nil || f.Plan.Count != 105 || f.Held != 105 || len(held) != 105 || w.present(gone) != 105 {
+		if f.Run.State != job.Held || f.Plan == nil || f.Plan.Count != 98 || f.Held != 98 || len(held) != 98 || w.present(gone) != 98 {
 			t.Fatalf("killed before write %d: run %s, plan %+v, %d held, %d listed", n, f.Run.State, f.Plan, f.Held, len(held))
 		}
 		deciding := w.killed(n, w.job(job.Approve, f.Plan.Hash))

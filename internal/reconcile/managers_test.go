@@ -27,7 +27,7 @@ type forgetful struct {
 
 func (f *forgetful) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !strings.HasSuffix(req.URL.Path, "/users") || !strings.Contains(req.URL.RawQuery, "expand") {
-		return edits{wires.Transport, func(m map[string]any) {
+		return edits{wires.Transport, "/users/delta", func(m map[string]any) {
 			for _, v := range m["value"].([]any) {
 				delete(v.(map[string]any), "manager@delta")
 			}

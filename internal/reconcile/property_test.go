@@ -1,16 +1,12 @@
 package reconcile_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"sync"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
-	"rollcall/internal/job"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
@@ -97,62 +93,9 @@ func TestAnyStory(t *testing.T) {
 	l := newLine(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := l.world(t, rt, rapid.IntRange(0, 30).Draw(rt, "people"))
-		w.engine.Budget = rapid.SampledFrom([]time.Duration{time.Hour, -1}).Draw(rt, "budget") // -1: one page a slice
-		twin := w.newEngine(t, wires.Transport)
-		twin.Budget = w.engine.Budget
-		var faults []int
-		both := func(ctx context.Context, j job.Job) error { // the same message in two workers at once
-			var errs [2]error
-			var wg sync.WaitGroup
-			wg.Go(func() { errs[0] = w.engine.Sync(ctx, j) })
-			wg.Go(func() { errs[1] = twin.Sync(ctx, j) })
-			wg.Wait()
-			for _, err := range errs {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		do := func() worker {
-			if rapid.IntRange(0, 3).Draw(rt, "twice") == 0 {
-				return both
-			}
-			return w.engine.Sync
-		}
-		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"edit", "edit", "fault", "late", "work", "work", "run", "run", "relogin"}).Draw(rt, "step") {
-			case "edit":
-				w.edit(rt)
-			case "fault":
-				f := drawFault(rt)
-				f.Tenant = w.tenant.ID
-				id, err := wires.Microsoft.AddFault(f)
-				w.ok(err)
-				faults = append(faults, id)
-			case "late":
-				if n := len(w.late); n > 0 {
-					w.again(w.late[rapid.IntRange(0, n-1).Draw(rt, "which")])
-				}
-			case "work":
-				w.step(do())
-			case "relogin":
-				w.relogin()
-			case "run":
-				w.send(rapid.SampledFrom([]job.Trigger{job.Schedule, job.Manual}).Draw(rt, "trigger"))
-				for w.step(do()) {
-					if rapid.IntRange(0, 4).Draw(rt, "meanwhile") == 0 {
-						w.edit(rt)
-					}
-				}
-				w.sound()
-			}
-		}
-		for _, id := range faults {
-			wires.Microsoft.ClearFault(id)
-		}
-		w.relogin() // a token without roles would be kept for its hour
-		w.quiet(w.engine.Sync)
+		w.story(t, rt, script{
+			steps: []string{"edit", "edit", "fault", "late", "work", "work", "run", "run", "relogin"}, most: 12, change: w.edit,
+		})
 		w.succeed()
 		w.settled()
 	})

@@ -63,7 +63,7 @@ func TestSweepInSlices(t *testing.T) {
 		}
 	}
 	w.tenant.Forget()
-	silent := w.newEngine(t, edits{wires.Transport, func(m map[string]any) { // nobody tells that they left
+	silent := w.newEngine(t, edits{wires.Transport, "/users/delta", func(m map[string]any) { // nobody tells that they left
 		kept := []any{}
 		for _, v := range m["value"].([]any) {
 			if v.(map[string]any)["@removed"] == nil {

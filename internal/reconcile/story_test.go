@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -100,6 +101,88 @@ func (w *world) peaceful() {
 	})
 }
 
+// script is what may happen in a story.
+type script struct {
+	steps []string // to choose from
+	most  int      // steps
+	// change is what happens between the slices of a run.
+	change func(*rapid.T)
+	// paths are those that a fault may hit, nil for those of people.
+	paths []string
+}
+
+// story lets anything happen to a world, in any order, and at last nothing:
+// then all faults are over, and no message is left.
+func (w *world) story(t *testing.T, rt *rapid.T, s script) {
+	w.Helper()
+	w.engine.Budget = rapid.SampledFrom([]time.Duration{time.Hour, -1}).Draw(rt, "budget") // -1: one page a slice
+	twin := w.newEngine(t, wires.Transport)
+	twin.Budget = w.engine.Budget
+	var faults []int
+	both := func(ctx context.Context, j job.Job) error { // the same message in two workers at once
+		var errs [2]error
+		var wg sync.WaitGroup
+		wg.Go(func() { errs[0] = w.engine.Sync(ctx, j) })
+		wg.Go(func() { errs[1] = twin.Sync(ctx, j) })
+		wg.Wait()
+		return errors.Join(errs[:]...)
+	}
+	do := func() worker {
+		if rapid.IntRange(0, 3).Draw(rt, "twice") == 0 {
+			return both
+		}
+		return w.engine.Sync
+	}
+	for range rapid.IntRange(1, s.most).Draw(rt, "steps") {
+		switch rapid.SampledFrom(s.steps).Draw(rt, "step") {
+		case "edit":
+			w.edit(rt)
+		case "stir":
+			w.stir(rt)
+		case "fault":
+			f := drawFault(rt)
+			f.Tenant = w.tenant.ID
+			if s.paths != nil {
+				f.Path = rapid.SampledFrom(s.paths).Draw(rt, "path")
+			}
+			if id, err := wires.Microsoft.AddFault(f); err == nil {
+				faults = append(faults, id)
+			} else if s.paths == nil { // else not every fault can hit every path
+				w.ok(err)
+			}
+		case "late":
+			if n := len(w.late); n > 0 {
+				w.again(w.late[rapid.IntRange(0, n-1).Draw(rt, "which")])
+			}
+		case "work":
+			w.step(do())
+		case "relogin":
+			w.relogin()
+		case "week":
+			w.clock.Advance(8 * 24 * time.Hour)
+		case "pause": // whatever is open ends
+			w.pause()
+			w.step(do())
+			w.quiet(w.engine.Sync)
+			w.resume()
+			w.sound()
+		case "run":
+			w.send(rapid.SampledFrom([]job.Trigger{job.Schedule, job.Manual}).Draw(rt, "trigger"))
+			for w.step(do()) {
+				if rapid.IntRange(0, 4).Draw(rt, "meanwhile") == 0 {
+					s.change(rt)
+				}
+			}
+			w.sound()
+		}
+	}
+	for _, id := range faults {
+		wires.Microsoft.ClearFault(id)
+	}
+	w.relogin() // a token without roles would be kept for its hour
+	w.quiet(w.engine.Sync)
+}
+
 // Whatever happens to people, groups, settings and wires, when it is over all
 // that is stored is Microsoft's, and a connection that begins now ends with
 // the same.
@@ -108,67 +191,11 @@ func TestAnyWholeStory(t *testing.T) {
 	l := newLine(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := l.whole(t, rt, rapid.IntRange(0, 25).Draw(rt, "people"))
-		w.engine.Budget = rapid.SampledFrom([]time.Duration{time.Hour, -1}).Draw(rt, "budget") // -1: one page a slice
-		twin := w.newEngine(t, wires.Transport)
-		twin.Budget = w.engine.Budget
-		var faults []int
-		both := func(ctx context.Context, j job.Job) error { // the same message in two workers at once
-			var errs [2]error
-			var wg sync.WaitGroup
-			wg.Go(func() { errs[0] = w.engine.Sync(ctx, j) })
-			wg.Go(func() { errs[1] = twin.Sync(ctx, j) })
-			wg.Wait()
-			for _, err := range errs {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		do := func() worker {
-			if rapid.IntRange(0, 4).Draw(rt, "twice") == 0 {
-				return both
-			}
-			return w.engine.Sync
-		}
-		for range rapid.IntRange(1, 14).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"edit", "stir", "stir", "stir", "fault", "late", "work", "run", "run", "relogin", "week"}).Draw(rt, "step") {
-			case "edit":
-				w.edit(rt)
-			case "stir":
-				w.stir(rt)
-			case "fault":
-				f := drawFault(rt)
-				f.Tenant, f.Path = w.tenant.ID, rapid.SampledFrom(wire).Draw(rt, "path")
-				if id, err := wires.Microsoft.AddFault(f); err == nil { // not every fault can hit every path
-					faults = append(faults, id)
-				}
-			case "late":
-				if n := len(w.late); n > 0 {
-					w.again(w.late[rapid.IntRange(0, n-1).Draw(rt, "which")])
-				}
-			case "work":
-				w.step(do())
-			case "relogin":
-				w.relogin()
-			case "week":
-				w.clock.Advance(8 * 24 * time.Hour)
-			case "run":
-				w.send(rapid.SampledFrom([]job.Trigger{job.Schedule, job.Manual}).Draw(rt, "trigger"))
-				for w.step(do()) {
-					if rapid.IntRange(0, 4).Draw(rt, "meanwhile") == 0 {
-						w.stir(rt)
-					}
-				}
-				w.sound()
-			}
-		}
-		for _, id := range faults {
-			wires.Microsoft.ClearFault(id)
-		}
-		w.relogin()
+		w.story(t, rt, script{
+			steps: []string{"edit", "stir", "stir", "stir", "fault", "late", "work", "run", "run", "relogin", "week", "pause"}, most: 14,
+			change: w.stir, paths: wire,
+		})
 		w.peaceful()
-		w.quiet(w.engine.Sync)
 		w.succeed()
 		w.settledWhole()
 

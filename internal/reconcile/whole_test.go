@@ -79,7 +79,7 @@ func (w *world) truth() map[string]map[string]any {
 }
 
 // soundWhole checks what must hold of everything but people between runs.
-func (w *world) soundWhole(state sandbox.State) {
+func (w *world) soundWhole(state sandbox.State, people map[string]sandbox.Person) {
 	w.Helper()
 	f := w.fence()
 	var teams, members job3
@@ -135,7 +135,7 @@ func (w *world) soundWhole(state sandbox.State) {
 		w.Errorf("fence counts memberships %+v, there are %+v", f.Memberships, members)
 	}
 	if !f.Open() && f.Run.State != "" && f.Run.State != "failed" {
-		w.soundPositions(state)
+		w.soundPositions(state, people)
 	}
 }
 
@@ -170,10 +170,10 @@ func teamProperties(t directory.TeamRecord) map[string]any {
 }
 
 // soundPositions counts the titles of all active people.
-func (w *world) soundPositions(state sandbox.State) {
+func (w *world) soundPositions(state sandbox.State, people map[string]sandbox.Person) {
 	w.Helper()
 	want := make(map[string]int)
-	for _, p := range w.stored() {
+	for _, p := range people {
 		if title, ok := p.Properties["jobTitle"].(string); ok && p.Active {
 			want[directory.PositionID(title)]++
 		}

@@ -360,7 +360,7 @@ func (w *world) sound() map[string]sandbox.Person {
 	if !reflect.DeepEqual(state.People, stored) {
 		w.Errorf("the feed replays to another state than is stored")
 	}
-	w.soundWhole(state)
+	w.soundWhole(state, stored)
 	pending, err := w.store.Listed(w.ctx, w.conn, directory.PendingPeople, "", 1000)
 	w.ok(err)
 	held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/singleflight"
 
 	"rollcall/internal/fault"
 )
@@ -18,8 +19,12 @@ const (
 	// documents that applications should look at least every 24 hours
 	// ("Signing key rollover in the Microsoft identity platform").
 	keysLife = 12 * time.Hour
+	// keysEnd is how long a key list is used if no newer one can be had:
+	// Microsoft's own bound.
+	keysEnd = 24 * time.Hour
 	// keysRest is the least time between two requests for the key list: a
-	// token with an unknown key may ask for a new list, but not in a row.
+	// token with an unknown key, or an old list, may ask for a new one, but not
+	// in a row.
 	keysRest = 30 * time.Second
 	// tenantSlot stands for the tenant in the issuers that the endpoint for
 	// all tenants publishes (documented: OpenID Connect, discovery).
@@ -42,8 +47,15 @@ type keySet struct {
 	http      *http.Client
 	now       func() time.Time
 
-	mu      sync.Mutex
-	issuer  string
+	flight singleflight.Group
+	mu     sync.Mutex
+	list   keyList   // the last that could be had
+	tried  time.Time // when it was last tried to replace one that still served
+}
+
+// keyList is what the authority publishes. It is never changed in place.
+type keyList struct {
+	issuer  string // with a slot for the tenant; empty if nothing was fetched yet
 	keys    []signingKey
 	fetched time.Time
 }
@@ -94,23 +106,36 @@ func checkIssuer(payload []byte, authority, key string) error {
 	return nil
 }
 
-// named returns the keys of that name and the issuer's template.
+// named returns the keys of that name and the issuer's template. While a list
+// still serves, one caller at a time waits for a newer one, and if that cannot
+// be had, the list serves on.
 func (s *keySet) named(ctx context.Context, kid string) (issuer string, ks []signingKey, err error) {
+	now := s.now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	age := s.now().Sub(s.fetched)
-	ks = s.find(kid)
-	if s.issuer == "" || age > keysLife || len(ks) == 0 && age > keysRest {
-		if err := s.fetch(ctx); err != nil {
-			return "", nil, err
-		}
-		ks = s.find(kid)
+	list := s.list
+	ks, age := list.find(kid), now.Sub(list.fetched)
+	serves := len(ks) > 0 && age <= keysEnd
+	due := age > keysLife && now.Sub(s.tried) > keysRest
+	if serves && due {
+		s.tried = now // this caller's turn
 	}
-	return s.issuer, ks, nil
+	s.mu.Unlock()
+	justNow := list.issuer != "" && age <= keysRest
+	if serves && !due || justNow {
+		return list.issuer, ks, nil
+	}
+	newer, err := s.refresh(ctx)
+	switch {
+	case err == nil:
+		return newer.issuer, newer.find(kid), nil
+	case serves:
+		return list.issuer, ks, nil
+	}
+	return "", nil, err
 }
 
-func (s *keySet) find(kid string) (ks []signingKey) {
-	for _, k := range s.keys {
+func (l keyList) find(kid string) (ks []signingKey) {
+	for _, k := range l.keys {
 		if kid != "" && k.KeyID == kid {
 			ks = append(ks, k)
 		}
@@ -118,30 +143,49 @@ func (s *keySet) find(kid string) (ks []signingKey) {
 	return ks
 }
 
+// refresh fetches a new list, or waits for the one that is being fetched. Who
+// stops waiting does not stop the others; the client bounds each request.
+func (s *keySet) refresh(ctx context.Context) (list keyList, err error) {
+	done := s.flight.DoChan("", func() (any, error) {
+		list, err := s.fetch(context.WithoutCancel(ctx))
+		if err == nil {
+			s.mu.Lock()
+			s.list = list
+			s.mu.Unlock()
+		}
+		return list, err
+	})
+	select {
+	case <-ctx.Done():
+		return list, fault.New(fault.Unknown, "keys: %w", ctx.Err())
+	case r := <-done:
+		return r.Val.(keyList), r.Err
+	}
+}
+
 // fetch reads the discovery document and the keys that it points to.
-func (s *keySet) fetch(ctx context.Context) error {
+func (s *keySet) fetch(ctx context.Context) (list keyList, err error) {
 	var doc struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
 	}
 	if err := s.get(ctx, s.discovery, &doc); err != nil {
-		return err
+		return list, err
 	}
 	if !strings.HasPrefix(doc.Issuer, "https://") || !strings.Contains(doc.Issuer, tenantSlot) || !strings.HasPrefix(doc.Keys, "https://") {
-		return fault.New(fault.Unknown, "discovery: issuer %q, keys at %q", doc.Issuer, doc.Keys)
+		return list, fault.New(fault.Unknown, "discovery: issuer %q, keys at %q", doc.Issuer, doc.Keys)
 	}
-	var list struct {
+	var published struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := s.get(ctx, doc.Keys, &list); err != nil {
-		return err
+	if err := s.get(ctx, doc.Keys, &published); err != nil {
+		return list, err
 	}
-	keys := parseKeys(list.Keys)
+	keys := parseKeys(published.Keys)
 	if len(keys) == 0 {
-		return fault.New(fault.Unknown, "key list: no usable key of %d", len(list.Keys))
+		return list, fault.New(fault.Unknown, "key list: no usable key of %d", len(published.Keys))
 	}
-	s.issuer, s.keys, s.fetched = doc.Issuer, keys, s.now()
-	return nil
+	return keyList{doc.Issuer, keys, s.now()}, nil
 }
 
 // parseKeys keeps the keys that can sign for us; a list may hold others.

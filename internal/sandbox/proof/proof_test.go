@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -155,7 +156,7 @@ type run struct {
 }
 
 func (r run) ended() bool {
-	return r.State == "succeeded" || r.State == "failed" || r.State == "merged" || r.State == "held"
+	return slices.Contains([]string{"succeeded", "failed", "merged", "held", "stopped"}, r.State)
 }
 
 // runs lists a connection's runs, newest first.
