@@ -130,6 +130,16 @@ type Verify struct {
 	Attempt int `json:"attempt,omitempty"`
 	// Since is when that consent came back.
 	Since time.Time `json:"since,omitzero"`
+	// Before is what was in force before that consent, and is again if it is
+	// not confirmed; nil if the tenant had not been verified.
+	Before *Consented `json:"before,omitempty"`
+}
+
+// Consented is what a tenant has consented to, and how the connection stood.
+type Consented struct {
+	Status  Status `json:"status"`
+	Profile string `json:"profile,omitempty"`
+	App     string `json:"app,omitempty"`
 }
 
 // Manual is a sync that an operator asked for.

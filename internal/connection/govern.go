@@ -9,6 +9,10 @@ type Health struct {
 	// Suspicion is set while Microsoft says that the app was withdrawn and that
 	// is not confirmed; nil if nothing points to it.
 	Suspicion *Suspicion `json:"suspicion,omitempty"`
+	// Acquitted is when the last suspicion was taken for part of a [Wave]; zero
+	// if none was since a run succeeded. It happens once: what is seen again is
+	// no part of any wave.
+	Acquitted time.Time `json:"acquitted,omitzero"`
 }
 
 // Suspicion is that a customer has withdrawn the app.

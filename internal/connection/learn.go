@@ -91,9 +91,10 @@ func (c *Connection) Withdraw(now time.Time) error {
 }
 
 // Acquit forgets a suspicion that is part of a [Wave], and what it has led to:
-// whatever it is, it is not the customer's doing.
+// it is not taken for the customer's doing. Only a success makes that possible
+// again, so that customers who left on one day are found out in the end.
 func (c *Connection) Acquit(now time.Time) {
-	c.Health = Health{}
+	c.Health = Health{Acquitted: now}
 	c.Problem = &Problem{
 		Code:    WaveCode,
 		Message: "Microsoft refuses the app in many customers' tenants at once, so the trouble is on the vendor's side, not the customer's. It is being looked at.",

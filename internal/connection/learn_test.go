@@ -136,10 +136,20 @@ func TestAcquit(t *testing.T) {
 	c.Learn(fault.Disconnected, true, gone, noon)
 	c.Learn(fault.Disconnected, true, gone, hours(0.2))
 	c.Acquit(hours(0.3))
-	if c.Health != (connection.Health{}) || c.Status != connection.Failed || c.Problem.Code != connection.WaveCode || c.Problem.Consent || c.Problem.Remedy == "" {
+	if c.Health != (connection.Health{Acquitted: hours(0.3)}) || c.Status != connection.Failed || c.Problem.Code != connection.WaveCode || c.Problem.Consent || c.Problem.Remedy == "" {
 		t.Errorf("%+v, %+v", c, c.Problem)
 	}
 	due(t, c, hours(0.5), none)
+	// That it was so is forgotten by a success only.
+	c.Learn(fault.Disconnected, true, gone, hours(1))
+	c.Learn(fault.Policy, true, "x", hours(2))
+	if !c.Health.Acquitted.Equal(hours(0.3)) {
+		t.Errorf("after failures: %+v", c.Health)
+	}
+	c.Learn("", false, "", hours(3))
+	if c.Health != (connection.Health{}) {
+		t.Errorf("after a success: %+v", c.Health)
+	}
 }
 
 func TestWave(t *testing.T) {
@@ -155,5 +165,9 @@ func TestWave(t *testing.T) {
 	}
 	if !w.Open(hours(4)) || w.Open(hours(4.01)) {
 		t.Error("it is over an hour after its last sighting")
+	}
+	w.Last = hours(23.5)
+	if !w.Open(hours(24)) || w.Open(hours(24.01)) || !w.Has(hours(24)) || w.Has(hours(24.01)) {
+		t.Error("it is over a day after its first sighting")
 	}
 }

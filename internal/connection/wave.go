@@ -23,11 +23,25 @@ type Wave struct {
 // within which sightings make one.
 const WaveLull = time.Hour
 
+// WaveMost is how long a wave lasts at most, and how long nobody is marked who
+// was acquitted in one: a day, in which everybody is synced once and the vendor
+// can mend what is wrong.
+const WaveMost = 24 * time.Hour
+
 // Open reports whether the wave is still going on.
-func (w Wave) Open(now time.Time) bool { return !w.Last.IsZero() && !now.After(w.Last.Add(WaveLull)) }
+func (w Wave) Open(now time.Time) bool { return !w.Last.IsZero() && !now.After(w.end()) }
 
 // Has reports whether a sighting at that time is part of the wave, or carries
 // it on.
 func (w Wave) Has(at time.Time) bool {
-	return !w.Last.IsZero() && !at.Before(w.Since.Add(-WaveLull)) && !at.After(w.Last.Add(WaveLull))
+	return !w.Last.IsZero() && !at.Before(w.Since.Add(-WaveLull)) && !at.After(w.end())
+}
+
+// end is the last moment of the wave.
+func (w Wave) end() time.Time {
+	lull, most := w.Last.Add(WaveLull), w.Since.Add(WaveMost)
+	if lull.After(most) {
+		return most
+	}
+	return lull
 }

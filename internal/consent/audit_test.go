@@ -1,11 +1,13 @@
 package consent_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/consent"
@@ -161,7 +163,7 @@ func TestAuditDown(t *testing.T) {
 	})
 	w.flow.Audit = audit
 	before := w.picture()
-	w.refused(w.finish(w.browser(), contoso, admin), http.StatusServiceUnavailable, "Something went wrong on our side", before)
+	w.refused(w.finish(w.browser(), contoso, admin), http.StatusServiceUnavailable, "Please try again in a moment", before)
 	if failed != 3 {
 		t.Errorf("asked %d times", failed)
 	}
@@ -200,6 +202,11 @@ func TestAuditOfRace(t *testing.T) {
 		t.Errorf("noted\n%s", got)
 	}
 	w = newWorld(t)
-	s := w.consentState(w.signIn(w.browser(), contoso, admin, nil), tenantA)
-	_ = s
+	b := w.browser()
+	s := w.consentState(w.signIn(b, contoso, admin, nil), tenantA)
+	w.claims[tenantA] = fabrik
+	w.back(b, append([]string{"state", s}, good...)...)
+	if got := w.log(); !strings.Contains(got, "consent.given|asked|teams|\n") || !strings.HasSuffix(got, "consent.refused|refused: tenant-owned||\n") || strings.Contains(got, "given|done") {
+		t.Errorf("noted\n%s", got)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/consent"
@@ -154,6 +155,37 @@ func TestThreatOpenRedirect(t *testing.T) {
 	sent("consent", three, w.ours.URL)
 	if three != w.link(contoso) {
 		t.Errorf("at last to %q", three)
+	}
+}
+
+// Whoever holds a link can press its button without end, but fill neither the
+// store nor the queue with it, nor keep others from theirs.
+func TestButtonPressedWithoutEnd(t *testing.T) {
+	for _, status := range []connection.Status{connection.Invited, connection.Consenting} {
+		w := newWorld(t)
+		w.change(contoso, func(c *connection.Connection) { c.Status, c.Verify.ID = status, "v1" })
+		press := func(id string) answer { return w.press(w.browser(), w.link(id)) }
+		kept := func() int { return len(w.nonces) + len(w.sent) }
+		for i := range 100 {
+			a := press(contoso)
+			if i < 30 != (a.status == http.StatusSeeOther) || i >= 30 && (a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "900") {
+				t.Fatalf("%s: press %d: status %d, Retry-After %q", status, i, a.status, a.header.Get("Retry-After"))
+			}
+		}
+		if a := w.get(w.browser(), w.link(contoso)); a.status != http.StatusOK || kept() != 30 {
+			t.Errorf("%s: page %d, %d states and messages kept", status, a.status, kept())
+		}
+		if a := press(fabrik); a.status != http.StatusSeeOther {
+			t.Errorf("%s: another link: %d", status, a.status)
+		}
+		w.clock = w.clock.Add(15*time.Minute - 90*time.Second)
+		if a := press(contoso); a.header.Get("Retry-After") != "90" {
+			t.Errorf("%s: %d, Retry-After %q", status, a.status, a.header.Get("Retry-After"))
+		}
+		w.clock = w.clock.Add(90 * time.Second)
+		if a := press(contoso); a.status != http.StatusSeeOther || kept() != 32 {
+			t.Errorf("%s: a quarter of an hour later: %d, %d kept", status, a.status, kept())
+		}
 	}
 }
 

@@ -186,7 +186,7 @@ func TestOwnAppFaults(t *testing.T) {
 // The public page asks for an own app with every visit. However often, and
 // whatever is wrong with the secret, the vault is asked once in a while; who
 // says that something is mended finds it mended at once.
-func TestThreatVaultHammered(t *testing.T) {
+func TestVaultIsNotHammered(t *testing.T) {
 	expired, _ := certificate(t, 0, time.Now().Add(-time.Hour))
 	for name, tc := range map[string]struct {
 		value  string
