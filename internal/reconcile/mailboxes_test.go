@@ -1,11 +1,8 @@
 package reconcile_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,30 +15,6 @@ import (
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 )
-
-// report is a transport that changes the rows of the mailbox report on their
-// way.
-type report struct {
-	next http.RoundTripper
-	rows func(rows []string) []string
-}
-
-func (r report) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := r.next.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(req.URL.Path, "/reports-download/") {
-		return resp, err
-	}
-	b, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	head, rest, _ := strings.Cut(string(b), "\n")
-	rows := r.rows(strings.Split(strings.TrimSuffix(rest, "\n"), "\n"))
-	b = []byte(head + "\n" + strings.Join(rows, "\n"))
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-	return resp, nil
-}
 
 // newspaper makes up the reports of a tenant, one a day: the size of each
 // mailbox by user name.

@@ -2,8 +2,6 @@ package reconcile_test
 
 import (
 	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,22 +10,6 @@ import (
 	"rollcall/internal/job"
 	"rollcall/internal/sandbox/microsoft/fault"
 )
-
-// shortLists cuts lists of members into pages of ten.
-type shortLists struct{}
-
-func (shortLists) RoundTrip(req *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(req.URL.Path, "/members") {
-		req = req.Clone(req.Context())
-		req.URL.RawQuery = strings.Replace(req.URL.RawQuery, "top=999", "top=10", 1)
-	}
-	return wires.Transport.RoundTrip(req)
-}
-
-// editing changes the pages of groups/delta.
-func editing(page func(m map[string]any)) http.RoundTripper {
-	return edits{wires.Transport, "/groups/delta", page}
-}
 
 // A list of members that breaks off and goes on in another run is begun anew:
 // what was put aside of it has been tidied away.
