@@ -40,6 +40,7 @@ var rooms = []room{
 	{"internal/reconcile", vocabulary},
 	{"internal/api", all(useCases, vocabulary)},
 	{"internal/pages", all(useCases, vocabulary)},
+	{"internal/register", vocabulary},
 
 	// adapters: never each other, never a use case
 	{"internal/signin", vocabulary},

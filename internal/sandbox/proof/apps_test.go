@@ -212,8 +212,7 @@ func TestThreatOwnApp(t *testing.T) {
 // old one does until Microsoft knows the new one.
 func TestCredentialKinds(t *testing.T) {
 	t.Parallel()
-	fresh := func(t *testing.T, life time.Duration) pki.AppCertificate {
-		t.Helper()
+	fresh := func(life time.Duration) pki.AppCertificate {
 		c, err := pki.App(time.Now().Add(-time.Hour), time.Now().Add(life))
 		if err != nil {
 			t.Fatal(err)
@@ -221,9 +220,10 @@ func TestCredentialKinds(t *testing.T) {
 		return c
 	}
 	const week = 7 * 24 * time.Hour
+	old, next := fresh(week), fresh(52*week)
 	for kind, prepare := range map[string]func(t *testing.T) (settings map[string]string, begin, rotate func(s *sandbox.Sandbox) error){
 		"certificate in files": func(t *testing.T) (map[string]string, func(*sandbox.Sandbox) error, func(*sandbox.Sandbox) error) {
-			old, next, dir := fresh(t, week), fresh(t, 52*week), t.TempDir()
+			dir := t.TempDir()
 			var files []string
 			for name, c := range map[string]pki.AppCertificate{"1-next.pem": next, "2-old.pem": old} {
 				files = append(files, filepath.Join(dir, name))
@@ -242,8 +242,7 @@ func TestCredentialKinds(t *testing.T) {
 					return m.RemoveCertificate(old.Certificate)
 				}
 		},
-		"certificate in the vault": func(t *testing.T) (map[string]string, func(*sandbox.Sandbox) error, func(*sandbox.Sandbox) error) {
-			old, next := fresh(t, week), fresh(t, 52*week)
+		"certificate in the vault": func(*testing.T) (map[string]string, func(*sandbox.Sandbox) error, func(*sandbox.Sandbox) error) {
 			put := func(m *microsoft.Server, c pki.AppCertificate) error {
 				_, err := m.SetVaultSecret("app-certificate", string(c.PEM), microsoft.VaultSecret{ContentType: "application/x-pem-file", Managed: true, Expires: c.Certificate.NotAfter})
 				return err

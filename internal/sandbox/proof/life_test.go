@@ -3,6 +3,7 @@ package proof
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,12 +242,19 @@ func TestWave(t *testing.T) {
 	}
 	s.Host.Kill()
 	gone := those[:3]
-	for _, c := range gone {
+	each := func(do func(c customer)) {
+		var all sync.WaitGroup
+		for _, c := range gone {
+			all.Go(func() { do(c) })
+		}
+		all.Wait()
+	}
+	each(func(c customer) {
 		s.Microsoft.Revoke(c.tenant.ID)
 		c.sync(t, s)
 		suspected(t, s, c, 5*time.Hour)
 		c.sync(t, s) // confirmed, were it alone
-	}
+	})
 	for range 2 {
 		if err := s.Host.Fire(t.Context(), "janitor"); err != nil {
 			t.Fatal(err)
@@ -270,11 +278,11 @@ func TestWave(t *testing.T) {
 	if alerts != 1 {
 		t.Errorf("%d alerts, want one", alerts)
 	}
-	for _, c := range gone {
+	each(func(c customer) {
 		s.Microsoft.Reinstate(c.tenant.ID)
 		if r := c.sync(t, s); r.State != "succeeded" {
 			t.Errorf("after the wave: %+v %+v", r, r.Problem)
 		}
 		c.becomes(t, s, "ok")
-	}
+	})
 }

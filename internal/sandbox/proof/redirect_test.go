@@ -54,13 +54,17 @@ func (f forger) ours(p *browser.Page, how string) {
 func TestThreatOpenRedirect(t *testing.T) {
 	b := siegeOf(t)
 	f := b.forger(t)
+	tries := 0
 	try := func(how, query string, header ...string) {
 		t.Helper()
+		if tries++; tries%10 == 0 {
+			f = b.forger(t) // the button of one link works so often only
+		}
 		f.ours(f.request("GET", f.c.Link+"?"+query, header...), "the link's page with "+how)
 		f.ours(f.request("GET", f.callback()+"?"+query, header...), "the callback with "+how)
 		p := f.send("POST", f.c.Link+"/authorize?"+query, button, header...)
 		f.ours(p, "the button with "+how)
-		if p.Status >= 500 {
+		if p.Status != 303 && p.Status != 403 {
 			t.Errorf("the button with %s: %d", how, p.Status)
 		}
 	}
@@ -86,6 +90,7 @@ func TestThreatOpenRedirect(t *testing.T) {
 
 	// A whole trip whose every request to us is so spoiled ends where it would
 	// have ended.
+	f = b.forger(t)
 	f.v.spoil = func(r *http.Request) {
 		q := r.URL.Query()
 		for _, name := range evilParameters {
