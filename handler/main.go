@@ -2,7 +2,8 @@
 // one process that serves every function.
 //
 // It listens before it does anything slow, and never exits with status 0: the
-// host would not start it again.
+// host would not start it again. Called as register-app, it registers apps
+// instead and serves nothing.
 package main
 
 import (
@@ -19,6 +20,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "register-app" {
+		os.Exit(registerApp(os.Args[2:], os.Getenv, os.Stdout, os.Stderr))
+	}
 	c, _, err := load(os.Getenv)
 	log := obs.New(os.Stdout, c.level)
 	if err != nil {

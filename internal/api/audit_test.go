@@ -145,6 +145,11 @@ func TestAuditDetails(t *testing.T) {
 	b.entries = nil
 	refused(t, b.do(post, at+"/people/grace/sync", ""), 404, codeNotFound)
 	refused(t, b.do(post, at+"/runs/GRACE/approve", `{"hash":"`+planHash+`"}`), 404, codeNotFound)
+	refused(t, b.do(patch, at, `{"schedule":{"every":"off","zone":"Grace Hopper"}}`), 422, codeValidation)
+	refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","schedule":{"every":"off","zone":"Grace Hopper"}}`), 422, codeValidation)
+	if len(b.entries) == 0 {
+		t.Error("nothing was noted")
+	}
 	for _, e := range b.entries {
 		if strings.Contains(strings.ToLower(fmt.Sprint(e.Detail)), "grace") {
 			t.Errorf("noted %+v", e)

@@ -57,7 +57,8 @@ func (s *scheduleChange) nulls(at *huma.PathBuffer) (errs []error) {
 	return errs
 }
 
-// detail is what the request names, for the audit log.
+// detail is what the request names, for the audit log. A zone that is none could
+// be any text, and is left out.
 func (s *scheduleChange) detail() map[string]string {
 	switch {
 	case !s.given:
@@ -69,7 +70,7 @@ func (s *scheduleChange) detail() map[string]string {
 	if s.wanted.At != "" {
 		d["at"] = s.wanted.At
 	}
-	if s.wanted.Zone != "" {
+	if z := s.wanted.Zone; z != "" && (&connection.Schedule{Every: connection.Off, Zone: z}).Check() == nil {
 		d["zone"] = s.wanted.Zone
 	}
 	return d

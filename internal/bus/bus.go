@@ -30,6 +30,7 @@ type Queue struct {
 	client *azservicebus.Client
 	name   string
 	trace  func(context.Context) string
+	look   int // the most messages that one call of Discard looks at
 
 	mu     sync.Mutex
 	sender *azservicebus.Sender
@@ -57,7 +58,7 @@ func New(cred azcore.TokenCredential, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "bus: client of %s: %w", o.Namespace, err)
 	}
-	return &Queue{client: c, name: o.Queue, trace: o.Trace}, nil
+	return &Queue{client: c, name: o.Queue, trace: o.Trace, look: maxLook}, nil
 }
 
 // Send puts the job on the queue, to be delivered not before at; a zero time

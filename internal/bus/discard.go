@@ -43,7 +43,9 @@ const (
 // purge, whose worker this is: scheduled ones are canceled, dead letters are
 // deleted. It returns how many of each, and whether none is left. A message
 // that is being delivered is left to its worker, who drops it; until then
-// Discard is not done, and is to be called again.
+// Discard is not done, and is to be called again. Where so many messages are
+// that it cannot look at all of them, it does what it can and returns an error
+// that says what to do.
 func (q *Queue) Discard(ctx context.Context, connection string) (discarded map[string]int, done bool, err error) {
 	defer fault.Wrap(&err, "bus: discard messages of %s", connection)
 	ctx, cancel := context.WithTimeout(ctx, discardTime)
@@ -73,7 +75,7 @@ func (q *Queue) cancelScheduled(ctx context.Context, connection string) (n int, 
 	defer closeRx()
 	var waiting []int64
 	active := 0
-	whole, err := look(ctx, rx, func(m *azservicebus.ReceivedMessage) {
+	whole, err := q.peek(ctx, rx, func(m *azservicebus.ReceivedMessage) {
 		switch {
 		case !of(m, connection) || purges(m):
 		case m.State == azservicebus.MessageStateScheduled && m.SequenceNumber != nil:
@@ -102,7 +104,10 @@ func (q *Queue) cancelScheduled(ctx context.Context, connection string) (n int, 
 		}
 		n += len(seqs)
 	}
-	return n, whole && active == 0, nil
+	if !whole {
+		return n, false, q.crowded("messages wait on the queue", "Wait until the workers have caught up, or find out what keeps them from it")
+	}
+	return n, active == 0, nil
 }
 
 // deleteDead deletes the connection's dead letters, and reports whether none
@@ -114,13 +119,13 @@ func (q *Queue) deleteDead(ctx context.Context, connection string) (n int, clean
 	}
 	defer closeRx()
 	seen := 0
-	whole, err := look(ctx, rx, func(m *azservicebus.ReceivedMessage) {
+	whole, err := q.peek(ctx, rx, func(m *azservicebus.ReceivedMessage) {
 		if of(m, connection) {
 			seen++
 		}
 	})
-	if err != nil || seen == 0 {
-		return 0, whole, err
+	if err != nil || seen == 0 && whole {
+		return 0, err == nil, err
 	}
 	var others []*azservicebus.ReceivedMessage
 	defer func() { letGo(ctx, rx, others) }()
@@ -141,7 +146,16 @@ func (q *Queue) deleteDead(ctx context.Context, connection string) (n int, clean
 			others = append(others, m)
 		}
 	}
-	return n, whole, nil
+	if !whole {
+		return n, false, q.crowded("dead letters are there", "Look into the queue's dead letters, and clear them")
+	}
+	return n, true, nil
+}
+
+// crowded says that there are too many messages to look at all of them.
+func (q *Queue) crowded(what, remedy string) error {
+	return fault.New(fault.Unknown, "more than %d %s", q.look, what).WithCode("queue_crowded").
+		WithRemedy("%s: so many messages hold up the purge of a connection.", remedy)
 }
 
 // receiver opens the queue, or its dead letters, for reading.
@@ -157,10 +171,10 @@ func (q *Queue) receiver(o azservicebus.ReceiverOptions) (*azservicebus.Receiver
 	}, nil
 }
 
-// look peeks at all messages, whatever their state, and reports whether it has
-// come to their end.
-func look(ctx context.Context, rx *azservicebus.Receiver, see func(*azservicebus.ReceivedMessage)) (whole bool, err error) {
-	for n := 0; n < maxLook; {
+// peek looks at messages, whatever their state, and reports whether it has come
+// to their end.
+func (q *Queue) peek(ctx context.Context, rx *azservicebus.Receiver, see func(*azservicebus.ReceivedMessage)) (whole bool, err error) {
+	for n := 0; n < q.look; {
 		ms, err := rx.PeekMessages(ctx, maxPeek, nil) // goes on where the last one ended
 		if err != nil {
 			return false, classify(err, receiving)
@@ -207,9 +221,14 @@ func letGo(ctx context.Context, rx *azservicebus.Receiver, ms []*azservicebus.Re
 }
 
 // of reports whether a message is the connection's, by its identity, which
-// begins with the connection's ID in every version.
+// begins with the connection's ID in every version, or by what it holds: who
+// puts one back by hand may give it another identity.
 func of(m *azservicebus.ReceivedMessage, connection string) bool {
-	return strings.HasPrefix(m.MessageID, connection+"/")
+	if strings.HasPrefix(m.MessageID, connection+"/") {
+		return true
+	}
+	j, err := job.Decode(m.Body)
+	return err == nil && j.Connection == connection
 }
 
 // purges reports whether a message is one of a purge.

@@ -117,6 +117,27 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
+// A message under another identity is known by what it holds.
+func TestDiscardByContent(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil)
+	tx, err := r.client().NewSender(wiretest.Queue, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := r.clock.Now().Add(time.Hour)
+	for id, connection := range map[string]string{"again-1": "a", "again-2": "b"} {
+		m := &azservicebus.Message{MessageID: &id, Body: of(connection, 1).Encode(), ScheduledEnqueueTime: &later}
+		if err := tx.SendMessage(t.Context(), m, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.discard("a", map[string]int{"scheduled": 1}, true)
+	if there := r.there(); len(there) != 1 || there[0] != "again-2 scheduled" {
+		t.Errorf("on the queue: %v", there)
+	}
+}
+
 // A message that is due is left to its worker, and waited for; the purge's own
 // is not.
 func TestDiscardWaitsForWorkers(t *testing.T) {
@@ -182,6 +203,29 @@ func TestDiscardMeetsOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.discard("a", map[string]int{"deadLetters": 1}, true)
+}
+
+// Where more messages are than it can look at, it does what it can and says what
+// holds it up.
+func TestDiscardCrowded(t *testing.T) {
+	t.Parallel()
+	for name, fill := range map[string]func(r *rig){
+		"scheduled": func(r *rig) {
+			r.send(of("a", 1), r.clock.Now().Add(time.Hour))
+			r.send(of("b", 1), r.clock.Now().Add(time.Hour))
+		},
+		"deadLetters": func(r *rig) { r.die(of("a", 1), of("b", 1)) },
+	} {
+		r := start(t, nil)
+		fill(r)
+		r.Look(1)
+		n, done, err := r.Discard(t.Context(), "a")
+		if e := fault.Of(err); err == nil || done || e.Kind != fault.Unknown || e.Code != "queue_crowded" || e.Remedy == "" || !maps.Equal(n, map[string]int{name: 1}) {
+			t.Errorf("%s: discarded %v, %v, remedy %q: %v", name, n, done, fault.Of(err).Remedy, err)
+		}
+		r.Look(1000)
+		r.discard("a", nil, true)
+	}
 }
 
 // Who may not listen is told which role is missing.

@@ -24,7 +24,7 @@ func (c *Credentials) Expiring(ctx context.Context, within time.Duration, owns m
 		if err == nil && s != nil {
 			var ps []proof
 			if _, ps, err = s.proven(ctx, app.ID, proofLife); err == nil && ends(ps[0], c.now().Add(within)) {
-				list = append(list, connection.Expiry{What: ps[0].what(), Name: s.name, Connection: of, Expires: ps[0].expires.UTC()})
+				list = append(list, connection.Expiry{What: ps[0].what(), Name: cmp.Or(ps[0].file, s.name), Connection: of, Expires: ps[0].expires.UTC()})
 			}
 		}
 		if err != nil {

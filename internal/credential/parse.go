@@ -98,6 +98,7 @@ func loadFiles(paths []string) func(context.Context, []proof) ([]proof, error) {
 			if err != nil {
 				return nil, fault.New(fault.Invalid, "%s: %w", path, err).WithRemedy(certificateRemedy)
 			}
+			p.file = path
 			ps = append(ps, p)
 		}
 		return ps, nil

@@ -32,6 +32,8 @@ const (
 type proof struct {
 	// version names it in memory and in logs; it tells nothing of the secret.
 	version string
+	// file is where it was read, if it was not Key Vault.
+	file string
 	// app is the client ID of an own app; empty for the vendor's.
 	app string
 

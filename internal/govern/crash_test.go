@@ -122,8 +122,11 @@ func TestTransferKilled(t *testing.T) {
 			if w.owner(tenant) != to || w.read(from).Status != connection.Offboarded || !w.fence(from).Closed {
 				t.Errorf("owner %s, giver %+v", w.owner(tenant), w.read(from))
 			}
-		} else if w.owner(tenant) != from || w.fence(from).Closed {
-			t.Errorf("owner %s before the transfer began", w.owner(tenant))
+			if es := w.entries(to); len(es) != 1 {
+				t.Errorf("noted of the receiver %+v", es)
+			}
+		} else if w.owner(tenant) != from || w.fence(from).Closed || w.read(to).NamedTenant != "" {
+			t.Errorf("owner %s before the transfer began, receiver %+v", w.owner(tenant), w.read(to))
 		}
 		if _, err := w.Transfer(t.Context(), from, to, "anna"); err != nil {
 			t.Error(err)

@@ -52,7 +52,8 @@ type Data interface {
 	// PurgeAll deletes up to limit rows, and reports how many, by table, and
 	// whether it has come to the end.
 	PurgeAll(ctx context.Context, connection string, limit int) (deleted map[string]int, done bool, err error)
-	// Left counts what there is to purge, by another way than PurgeAll.
+	// Left counts what there is to purge but for claims, by another way than
+	// PurgeAll.
 	Left(ctx context.Context, connection string) (int, error)
 }
 

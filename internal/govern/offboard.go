@@ -59,6 +59,11 @@ func kill(c *connection.Connection) {
 // end does what is left to do of an end that is stored.
 func (g *Governor) end(ctx context.Context, c connection.Connection) (connection.Connection, error) {
 	if c.Status != connection.Offboarded {
+		if c.Offboarding.To != "" {
+			if err := g.announce(ctx, &c); err != nil {
+				return c, err
+			}
+		}
 		last, err := g.stop(ctx, c)
 		if err != nil {
 			return c, err

@@ -61,9 +61,13 @@ func TestRepairLateWorker(t *testing.T) {
 	w.work()
 	first := w.read(id).Offboarding.Purged
 	w.clock.Advance(time.Hour)
+	claims := wires.Tables.Requests().Tables["claims"]
 	w.repair(id)
 	if c := w.read(id); !c.Offboarding.Purged.Equal(first) {
 		t.Fatalf("purged again for nothing: %+v", c.Offboarding)
+	}
+	if got := wires.Tables.Requests().Tables["claims"]; got != claims {
+		t.Errorf("it reads the claims of all connections: %+v, before %+v", got, claims)
 	}
 	w.open(id, "r-late")
 	w.must(w.store.PutRun(t.Context(), id, job.Run{ID: "r-late", By: planted(id)}))

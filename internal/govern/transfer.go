@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/connection"
 	"rollcall/internal/fault"
+	"rollcall/internal/job"
 )
 
 // Transfer ends the connection from, whose data is kept, and reserves its
@@ -43,7 +44,9 @@ func (g *Governor) Transfer(ctx context.Context, from, to, actor string) (_ conn
 	}
 	owner, err := g.Claims.Owner(ctx, giver.Offboarding.Tenant)
 	switch {
-	case err != nil && !fault.Is(err, fault.NotFound):
+	case fault.Is(err, fault.NotFound): // it was connected, or ended, just then
+		return taker, unfit(&taker)
+	case err != nil:
 		return taker, err
 	case owner != to:
 		return taker, owned(owner)
@@ -56,32 +59,32 @@ func owned(by string) error {
 		WithRemedy("Another connection owns the tenant: transfer it from that one.")
 }
 
-// reserve names the giver's tenant for the receiving connection, and then
-// stores the wish that the giver ends. Killed in between, the receiver can
-// connect no other tenant, and this one not yet.
+// reserve stores the wish that the giver ends for the receiving connection. All
+// else follows from it, so that whoever is killed, or loses a race against
+// another transfer, has changed nothing at the receiver. The giver has to own
+// its tenant: one that was never verified only says that it is its own.
 func (g *Governor) reserve(ctx context.Context, giver connection.Connection, to, actor string) (connection.Connection, error) {
 	tenant := giver.Tenant
+	none := fault.New(fault.Denied, "status is %q", giver.Status).WithCode(codeNotConnected).
+		WithRemedy("There is no tenant to transfer: send the administrator the link of the connection that is to have it.")
 	if tenant == "" {
-		return giver, fault.New(fault.Denied, "status is %q", giver.Status).WithCode(codeNotConnected).
-			WithRemedy("There is no tenant to transfer: send the administrator the link of the connection that is to have it.")
+		return giver, none
 	}
 	owner, err := g.Claims.Owner(ctx, tenant)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	switch {
+	case fault.Is(err, fault.NotFound) && !giver.WasVerified():
+		return giver, none
+	case err != nil && !fault.Is(err, fault.NotFound):
 		return giver, err
-	}
-	if err == nil && owner != giver.ID && owner != to {
+	case err == nil && owner != giver.ID:
 		return giver, owned(owner)
 	}
-	_, err = g.update(ctx, to, func(c *connection.Connection) (bool, error) {
-		if err := receives(c, tenant); err != nil {
-			return false, err
-		}
-		named := c.NamedTenant == tenant
-		c.NamedTenant = tenant
-		return !named, nil
-	})
+	taker, err := g.Connections.Connection(ctx, to)
 	if err != nil {
 		return giver, err
+	}
+	if !receives(&taker, tenant) {
+		return giver, unfit(&taker)
 	}
 	return g.update(ctx, giver.ID, func(c *connection.Connection) (bool, error) {
 		switch {
@@ -95,23 +98,40 @@ func (g *Governor) reserve(ctx context.Context, giver connection.Connection, to,
 	})
 }
 
-// receives says whether a connection can receive the tenant.
-func receives(c *connection.Connection, tenant string) error {
+// receives reports whether a connection can receive the tenant.
+func receives(c *connection.Connection, tenant string) bool {
 	open := []connection.Status{connection.Invited, connection.Failed, connection.Disconnected}
-	if c.Offboarding == nil && c.Tenant == "" && slices.Contains(open, c.Status) && (c.NamedTenant == "" || c.NamedTenant == tenant) {
-		return nil
-	}
+	return c.Offboarding == nil && c.Tenant == "" && slices.Contains(open, c.Status) && (c.NamedTenant == "" || c.NamedTenant == tenant)
+}
+
+func unfit(c *connection.Connection) error {
 	return fault.New(fault.Conflict, "%s cannot receive a tenant: status %q, tenant %q, named for %q", c.ID, c.Status, c.Tenant, c.NamedTenant).
 		WithCode(codeReceiver).
 		WithRemedy("Transfer to a connection that is invited, has no tenant, and is not named for another one.")
 }
 
-// hand makes the receiving connection the owner of the tenant, and keeps the
-// claim young until it is connected, so that nobody takes it for forgotten. A
-// receiver that cannot have it any more leaves the tenant free.
+// announce notes at the receiving connection that a tenant is coming, before
+// anything is changed there; repeated, it is there once.
+func (g *Governor) announce(ctx context.Context, c *connection.Connection) error {
+	o := c.Offboarding
+	return g.Audit.Note(ctx, connection.Entry{
+		ID: job.RunID(o.At, o.To, "transfer "+o.ID), Connection: o.To, At: o.At, Source: connection.FromAPI, Actor: o.By,
+		Action: "transfer", Outcome: "asked", Detail: map[string]string{"from": c.ID, "tenant": o.Tenant},
+	})
+}
+
+// hand names the tenant for the receiving connection and makes that its owner,
+// and keeps the claim young until it is connected, so that nobody takes it for
+// forgotten. A receiver that cannot have it any more leaves the tenant free.
 func (g *Governor) hand(ctx context.Context, c *connection.Connection) error {
 	o := c.Offboarding
-	to, err := g.Connections.Connection(ctx, o.To)
+	to, err := g.update(ctx, o.To, func(to *connection.Connection) (bool, error) {
+		fresh := to.NamedTenant == "" && receives(to, o.Tenant)
+		if fresh {
+			to.NamedTenant = o.Tenant
+		}
+		return fresh, nil
+	})
 	switch {
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return err

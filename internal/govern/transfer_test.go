@@ -1,12 +1,15 @@
 package govern_test
 
 import (
+	"context"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/fault"
+	"rollcall/internal/govern"
 )
 
 // invited is a connection that waits for its administrator.
@@ -40,12 +43,17 @@ func TestTransfer(t *testing.T) {
 	if o := giver.Offboarding; giver.Status != connection.Offboarded || o.To != to || o.By != "anna" || o.Tenant != tenant || o.Purge || !w.fence(from).Closed {
 		t.Errorf("giver %+v, %+v", giver, o)
 	}
-	if n := w.left(from); n != rows-1 { // all but the claim
-		t.Errorf("%d rows, want %d", n, rows-1)
+	if n := w.left(from); n != rows {
+		t.Errorf("%d rows, want %d", n, rows)
 	}
 	again, err := w.Transfer(t.Context(), from, to, "bob")
 	if err != nil || !reflect.DeepEqual(again, got) || !reflect.DeepEqual(w.read(from), giver) {
 		t.Errorf("again %+v, %v", again, err)
+	}
+	es := w.entries(to)
+	if len(es) != 1 || es[0].Action != "transfer" || es[0].Outcome != "asked" || es[0].Source != connection.FromAPI || es[0].Actor != "anna" ||
+		!reflect.DeepEqual(es[0].Detail, map[string]string{"from": from, "tenant": tenant}) {
+		t.Errorf("noted of the receiver %+v", es)
 	}
 	// The giver's data can go without the receiver's tenant.
 	if _, err := w.Offboard(t.Context(), from, true, ""); err != nil {
@@ -86,6 +94,16 @@ func TestTransferRefused(t *testing.T) {
 	stolen := with(connection.Disconnected, "tenant-"+connection.NewID())
 	w.must(w.store.Disown(t.Context(), w.read(stolen).Tenant, stolen))
 	w.must(w.store.Claim(t.Context(), w.read(stolen).Tenant, "thief"))
+	failed := func(tenant string) string { // by the check after the first consent
+		return w.add(func(c *connection.Connection) {
+			c.Status, c.Tenant, c.Verified, c.NextDue = connection.Failed, tenant, time.Time{}, time.Time{}
+		})
+	}
+	unclaimed := failed("tenant-" + connection.NewID())
+	w.must(w.store.Disown(t.Context(), w.read(unclaimed).Tenant, unclaimed))
+	unproven := failed("tenant-" + connection.NewID())
+	w.must(w.store.Disown(t.Context(), w.read(unproven).Tenant, unproven))
+	w.must(w.store.Claim(t.Context(), w.read(unproven).Tenant, "owner"))
 	given := w.add(nil)
 	_, err := w.Transfer(t.Context(), given, w.invited(""), "")
 	w.must(err)
@@ -100,6 +118,8 @@ func TestTransferRefused(t *testing.T) {
 		"giver has ended":   {gone(), w.invited(""), "offboarded", fault.Conflict},
 		"given to another":  {given, w.invited(""), "offboarded", fault.Conflict},
 		"owned by another":  {stolen, w.invited(""), "tenant_owned", fault.Conflict},
+		"not its own":       {unproven, w.invited(""), "tenant_owned", fault.Conflict},
+		"nobody's":          {unclaimed, w.invited(""), "not_connected", fault.Denied},
 		"receiver connects": {from, with(connection.Consenting, ""), "cannot_receive", fault.Conflict},
 		"receiver has one":  {from, with(connection.Failed, "tenant-"+connection.NewID()), "cannot_receive", fault.Conflict},
 		"receiver is named": {from, w.invited("tenant-other"), "cannot_receive", fault.Conflict},
@@ -138,6 +158,74 @@ func TestTransferRefused(t *testing.T) {
 		if _, err := w.Transfer(t.Context(), from, to, ""); err != nil {
 			t.Errorf("to %s: %v", w.read(to).Status, err)
 		}
+	}
+}
+
+// meddled is connections of which somebody else writes one just before the
+// first update.
+type meddled struct {
+	govern.Connections
+	once *sync.Once
+	do   func()
+}
+
+func (m meddled) UpdateConnection(ctx context.Context, c connection.Connection) (connection.Connection, error) {
+	m.once.Do(m.do)
+	return m.Connections.UpdateConnection(ctx, c)
+}
+
+// meanwhile has do done just before the governor's next update of a connection,
+// and returns what says whether it was.
+func (w *world) meanwhile(do func()) (met func() bool) {
+	done, before := false, w.Connections
+	w.Connections = meddled{before, new(sync.Once), func() {
+		done = true
+		w.Connections = before
+		do()
+	}}
+	return func() bool { return done }
+}
+
+// Of two transfers at once one wins, and the other leaves nothing behind; who
+// lost is refused, and its receiver can receive another tenant.
+func TestTransferRace(t *testing.T) {
+	w := newWorld(t)
+	from, winner, loser := w.add(nil), w.invited(""), w.invited("")
+	tenant := w.read(from).Tenant
+	met := w.meanwhile(func() {
+		_, err := w.Transfer(t.Context(), from, winner, "bob")
+		w.must(err)
+	})
+	_, err := w.Transfer(t.Context(), from, loser, "anna")
+	if !met() || !fault.Is(err, fault.Conflict) || fault.Of(err).Code != "offboarded" {
+		t.Errorf("the loser: %v", err)
+	}
+	if w.owner(tenant) != winner || w.read(winner).NamedTenant != tenant || w.read(loser).NamedTenant != "" || len(w.entries(loser)) > 0 {
+		t.Errorf("owner %s, loser %+v, noted %+v", w.owner(tenant), w.read(loser), w.entries(loser))
+	}
+	if _, err := w.Transfer(t.Context(), w.add(nil), loser, "anna"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A receiver that cannot have the tenant any more leaves it free, and whoever
+// asked is told.
+func TestTransferComesTooLate(t *testing.T) {
+	w := newWorld(t)
+	from, to := w.add(nil), w.invited("")
+	tenant := w.read(from).Tenant
+	met := w.meanwhile(func() {
+		c := w.read(to)
+		c.Status, c.Tenant = connection.Consenting, "tenant-"+connection.NewID()
+		_, err := w.store.UpdateConnection(t.Context(), c)
+		w.must(err)
+	})
+	_, err := w.Transfer(t.Context(), from, to, "anna")
+	if e := fault.Of(err); !met() || err == nil || e.Code != "cannot_receive" || e.Remedy == "" {
+		t.Errorf("%v", err)
+	}
+	if w.owner(tenant) != "" || w.read(from).Status != connection.Offboarded || w.read(to).NamedTenant != "" {
+		t.Errorf("owner %q, receiver %+v", w.owner(tenant), w.read(to))
 	}
 }
 

@@ -168,6 +168,10 @@ type call struct {
 	// eventual asks the index that Graph keeps beside its directory. Source:
 	// Microsoft Graph documentation, "Advanced query capabilities".
 	eventual bool
+	// prefer is the header Prefer; bare allows a success without a body; told
+	// puts Graph's message into the error, for a caller who may read it.
+	prefer     string
+	bare, told bool
 }
 
 // send does one call to a tenant and returns the body of a success.
@@ -223,6 +227,9 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	if q.eventual {
 		ri.Headers.Add("ConsistencyLevel", "eventual")
 	}
+	if q.prefer != "" {
+		ri.Headers.Add("Prefer", q.prefer)
+	}
 	if q.body != nil {
 		ri.SetStreamContentAndContentType(q.body, "application/json")
 	}
@@ -232,6 +239,9 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	if err != nil {
 		return nil, refusal(err, *seen, q)
 	}
+	if q.bare && seen.status == http.StatusNoContent {
+		return nil, nil
+	}
 	b, ok := res.([]byte)
 	if !ok || len(bytes.TrimSpace(b)) == 0 {
 		return nil, fault.New(fault.Unknown, "status %d without a body", seen.status)
@@ -239,14 +249,21 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	return b, nil
 }
 
-// graphCode is Graph's own name of the error, or empty.
-func graphCode(err error) string {
+// graphCode is Graph's own name of the error, or empty, and its message.
+func graphCode(err error) (code, message string) {
 	var oe *odataerrors.ODataError
 	if !errors.As(err, &oe) {
-		return ""
+		return "", ""
 	}
-	if main := oe.GetErrorEscaped(); main != nil && main.GetCode() != nil {
-		return *main.GetCode()
+	main := oe.GetErrorEscaped()
+	if main == nil {
+		return "", ""
 	}
-	return ""
+	if c := main.GetCode(); c != nil {
+		code = *c
+	}
+	if m := main.GetMessage(); m != nil {
+		message = *m
+	}
+	return code, message
 }

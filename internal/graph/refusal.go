@@ -12,8 +12,8 @@ import (
 	"rollcall/internal/fault"
 )
 
-// refusal turns a failed call into a fault. Messages of Graph are left out:
-// they may name people.
+// refusal turns a failed call into a fault. Messages of Graph are left out,
+// unless the call asks for them: they may name people.
 func refusal(err error, seen answer, q call) error {
 	var known *fault.Error
 	if errors.As(err, &known) { // the credential's, or a body too large
@@ -26,7 +26,11 @@ func refusal(err error, seen answer, q call) error {
 		}
 		return fault.New(fault.Unknown, "no answer: %w", err)
 	}
-	e := judge(seen.status, seen.header, graphCode(err), q.needs)
+	code, message := graphCode(err)
+	e := judge(seen.status, seen.header, code, q.needs)
+	if q.told && message != "" {
+		e.Err = fmt.Errorf("%w: %.300s", e.Err, message)
+	}
 	if q.given && e.Kind == fault.Invalid {
 		return &fault.Error{Kind: fault.Expired, Code: e.Code, Err: e.Err}
 	}

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -30,17 +31,29 @@ const (
 )
 
 // Guard answers what no page of ours sends, and passes on the rest: queries of
-// at most 16 KiB, bodies of at most 64 KiB.
+// at most 16 KiB, bodies of at most 64 KiB that have arrived within 30 s.
 func (p *Pages) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.URL.RawQuery) > maxQuery || r.ContentLength > maxBody {
 			p.TooLarge(w, r)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		// What comes slower is no browser's. A writer that knows no deadlines,
-		// as in a test, has no connection to hold.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		// as in a test, has no connection to hold. The deadline is lifted again,
+		// or net/http would end the request's context by it.
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		switch {
+		case errors.As(err, new(*http.MaxBytesError)):
+			p.TooLarge(w, r)
+			return
+		case err != nil:
+			p.Fail(w, r, &consent.Refusal{Cause: consent.BadRequest, Err: err})
+			return
+		}
+		_ = control.SetReadDeadline(time.Time{})
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
 }
@@ -67,12 +80,8 @@ func (p *Pages) Button(w http.ResponseWriter, r *http.Request) (confirmed, ok bo
 		p.explain(w, r, http.StatusForbidden, "cross-site", p.page(r, ""))
 		return false, false
 	}
-	body, err := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body) // of Guard: it is there
 	if err != nil {
-		if errors.As(err, new(*http.MaxBytesError)) {
-			p.TooLarge(w, r)
-			return false, false
-		}
 		p.Fail(w, r, &consent.Refusal{Cause: consent.BadRequest, Err: err})
 		return false, false
 	}

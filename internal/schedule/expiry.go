@@ -19,16 +19,20 @@ type Credentials interface {
 }
 
 // expiries warns of credentials that end soon: once a day, or oftener where
-// processes are short-lived.
+// processes are short-lived or not all of them could be read.
 func (j *Janitor) expiries(ctx context.Context, owns map[string]string, now time.Time) error {
 	if j.Credentials == nil {
 		return nil
 	}
 	const seconds = 24 * 60 * 60
-	if today := now.Unix() / seconds; j.warned.Swap(today) == today {
+	today := now.Unix() / seconds
+	if j.warned.Load() == today {
 		return nil
 	}
 	list, err := j.Credentials.Expiring(ctx, expiryNotice, owns)
+	if err == nil { // else the next sweep looks again
+		j.warned.Store(today)
+	}
 	for _, e := range list {
 		j.Log.WarnContext(ctx, "credential expires soon", "what", e.What, "name", e.Name, "connection", e.Connection,
 			"days", int(e.Expires.Sub(now)/(24*time.Hour)), "expires", e.Expires)

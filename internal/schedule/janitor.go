@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,7 @@ type Janitor struct {
 	// Retention is how long committed changes can be read; 0 means forever.
 	Retention time.Duration
 
-	// warned is the day, since 1970, on which Credentials were last looked at.
+	// warned is the day, since 1970, on which all Credentials were last read.
 	warned atomic.Int64
 }
 
@@ -62,8 +63,14 @@ type Janitor struct {
 // connected: the consent takes at most half an hour to be verified.
 const claimGrace = 2 * time.Hour
 
-// Sweep does one round. A connection that cannot be repaired does not keep
-// the others from it; the first failure is returned.
+// stepTime bounds each of what a sweep does for all connections together, so
+// that none of it takes the time of the others.
+const stepTime = 45 * time.Second
+
+// Sweep does one round. What is for all connections comes first, since going
+// through them one by one may take all the time there is. A connection that
+// cannot be repaired does not keep the others from it; the first failure is
+// returned.
 func (j *Janitor) Sweep(ctx context.Context) (err error) {
 	defer fault.Wrap(&err, "schedule: janitor")
 	now := j.Now().UTC()
@@ -77,55 +84,106 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 			first = err
 		}
 	}
-	tenants, owns := make(map[string]string), make(map[string]string) // by connection
-	var (
-		suspects []connection.Connection
-		verified int
-	)
+	step := func(what string, do func(ctx context.Context) error) {
+		ctx, cancel := context.WithTimeout(ctx, stepTime)
+		defer cancel()
+		note(what, "", do(ctx))
+	}
+	step("nonces", func(ctx context.Context) error {
+		_, err := j.Store.SweepNonces(ctx, now)
+		return err
+	})
+	all, err := j.count(ctx)
+	if err != nil {
+		return err
+	}
+	step("suspicions", func(ctx context.Context) error { return j.judge(ctx, all.suspects, all.verified, now) })
+	step("claims", func(ctx context.Context) error { return j.free(ctx, all.tenants, now) })
+	step("credentials", func(ctx context.Context) error { return j.expiries(ctx, all.owns, now) })
 	purges := maxPurges
-	for after := ""; ; {
-		cs, next, err := j.Store.Connections(ctx, after, page)
+	for c, err := range j.connections(ctx) {
 		if err != nil {
 			return err
 		}
-		for _, c := range cs {
-			if c.Live() || c.Status == connection.Consenting || c.Status == connection.Paused {
-				tenants[c.ID] = c.Tenant
-			}
-			if c.OwnApp != "" && c.Status != connection.Offboarded {
-				owns[c.ID] = c.OwnApp
-			}
-			if c.Live() {
-				verified++
-				if c.Health.Suspicion != nil {
-					suspects = append(suspects, c)
-				}
-			}
-			for _, r := range j.Repairers {
-				note("connection", c.ID, r.Repair(ctx, c, now))
-			}
-			note("preview", c.ID, j.drop(ctx, c, now, &purges))
-			if j.Retention > 0 && (c.Live() || c.Status == connection.Paused) {
-				_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
-				note("changes", c.ID, err)
-			}
+		for _, r := range j.Repairers {
+			note("connection", c.ID, r.Repair(ctx, c, now))
 		}
-		if next == "" {
-			break
+		note("preview", c.ID, j.drop(ctx, c, now, &purges))
+		if j.Retention > 0 && (c.Live() || c.Status == connection.Paused) {
+			_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
+			note("changes", c.ID, err)
 		}
-		after = next
 	}
-	note("suspicions", "", j.judge(ctx, suspects, verified, now))
-	note("claims", "", j.free(ctx, tenants, now))
-	note("credentials", "", j.expiries(ctx, owns, now))
-	_, err = j.Store.SweepNonces(ctx, now)
-	note("nonces", "", err)
 	return first
 }
 
+// connections yields all that can be read, and an error last.
+func (j *Janitor) connections(ctx context.Context) iter.Seq2[connection.Connection, error] {
+	return func(yield func(connection.Connection, error) bool) {
+		for after := ""; ; {
+			cs, next, err := j.Store.Connections(ctx, after, page)
+			if err != nil {
+				yield(connection.Connection{}, err)
+				return
+			}
+			for _, c := range cs {
+				if !yield(c, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			after = next
+		}
+	}
+}
+
+// census is what a sweep has to know of all connections at once.
+type census struct {
+	// tenants are those held and owns the secrets with own apps, by connection.
+	tenants, owns map[string]string
+	// suspects seem withdrawn; verified counts those that use the vendor's app.
+	suspects []connection.Connection
+	verified int
+}
+
+func (j *Janitor) count(ctx context.Context) (all census, err error) {
+	all.tenants, all.owns = make(map[string]string), make(map[string]string)
+	for c, err := range j.connections(ctx) {
+		if err != nil {
+			return all, err
+		}
+		if holds(&c, c.Tenant) {
+			all.tenants[c.ID] = c.Tenant
+		}
+		if c.OwnApp != "" && c.Status != connection.Offboarded {
+			all.owns[c.ID] = c.OwnApp
+		}
+		if !c.Live() {
+			continue
+		}
+		if c.OwnApp == "" {
+			all.verified++
+		}
+		if c.Health.Suspicion != nil {
+			all.suspects = append(all.suspects, c)
+		}
+	}
+	return all, nil
+}
+
+// holds reports whether the tenant is the connection's. Who is paused or
+// disconnected keeps theirs.
+func holds(c *connection.Connection, tenant string) bool {
+	return c.Tenant == tenant && (c.Live() || c.Status == connection.Consenting || c.Status == connection.Paused)
+}
+
 // free releases the tenants whose owners never connected, connected another
-// one, or have been offboarded. Who is paused or disconnected keeps theirs.
+// one, or have been offboarded. One that fails does not keep the others from
+// it; the first failure is returned.
 func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.Time) error {
+	var first error
 	for after := ""; ; {
 		cs, next, err := j.Store.Claims(ctx, after, page)
 		if err != nil {
@@ -135,14 +193,31 @@ func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.
 			if tenants[c.Connection] == c.Tenant || now.Sub(c.At) < claimGrace {
 				continue
 			}
-			if err := j.Store.Release(ctx, c); err != nil {
-				return err
+			if err := j.release(ctx, c); err != nil && first == nil {
+				first = err
 			}
-			j.Log.InfoContext(ctx, "claim of a tenant that is not connected released", "connection", c.Connection)
 		}
 		if next == "" {
-			return nil
+			return first
 		}
 		after = next
 	}
+}
+
+// release gives up a claim, unless its owner, read afresh, holds the tenant or
+// cannot be read: the list of connections leaves such rows out, so absence from
+// it proves nothing.
+func (j *Janitor) release(ctx context.Context, claim connection.Claim) error {
+	c, err := j.Previews.Connection(ctx, claim.Connection)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if err == nil && holds(&c, claim.Tenant) {
+		return nil
+	}
+	if err := j.Store.Release(ctx, claim); err != nil {
+		return err
+	}
+	j.Log.InfoContext(ctx, "claim of a tenant that is not connected released", "connection", claim.Connection)
+	return nil
 }

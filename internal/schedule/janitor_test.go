@@ -96,6 +96,92 @@ func TestStaleClaims(t *testing.T) {
 	}
 }
 
+// A connection that cannot be read keeps its tenant: the list of connections
+// leaves it out, and absence from it proves nothing. It is told, and keeps
+// nobody else from theirs.
+func TestUnreadableKeepsItsClaim(t *testing.T) {
+	w := newWorld(t)
+	table := wires.Tables.Client().NewClient("connections")
+	prefix := connection.NewID()
+	var ids []string
+	for i, row := range []string{
+		`"V":1,"D0@odata.type":"Edm.Binary","D0":"eyJJRCI6N30="`, // {"ID":7}
+		`"V":9,"D0@odata.type":"Edm.Binary","D0":"e30="`,         // {}, of a newer version
+		"", // one that was never connected
+	} {
+		id := w.add(time.Time{}, func(c *connection.Connection) {
+			if row == "" {
+				c.Status, c.Tenant = connection.Invited, ""
+			}
+		})
+		ids = append(ids, id)
+		if err := w.store.Claim(t.Context(), fmt.Sprint(prefix, i), id); err != nil {
+			t.Fatal(err)
+		}
+		if row == "" {
+			continue
+		}
+		if _, err := table.UpdateEntity(t.Context(), fmt.Appendf(nil, `{"PartitionKey":"connection","RowKey":%q,%s}`, id, row), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := w.janitor()
+	j.Now = func() time.Time { return time.Now().Add(3 * time.Hour) } // claims carry the real time
+	if err := j.Sweep(t.Context()); err == nil {
+		t.Error("nobody was told")
+	}
+	for i, want := range []string{ids[0], ids[1], ""} {
+		if got := w.owner(fmt.Sprint(prefix, i)); got != want {
+			t.Errorf("tenant %d is owned by %q, want %q", i, got, want)
+		}
+	}
+}
+
+// frozen never ends a repair before the sweep's time is up.
+type frozen struct{ end context.CancelFunc }
+
+func (f frozen) Repair(ctx context.Context, _ connection.Connection, _ time.Time) error {
+	f.end()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// However long it takes to go through the connections, what is for all of them
+// is done.
+func TestRepairsDoNotStarveTheRest(t *testing.T) {
+	w := newWorld(t)
+	j, _ := w.judging()
+	id := w.verified(1)[0]
+	w.see(id)
+	w.clock.Advance(4 * time.Hour)
+	w.see(id)
+	expired, tenant, e := connection.NewID(), connection.NewID(), &expiring{}
+	for _, err := range []error{
+		w.store.PutNonce(t.Context(), expired, []byte(`1`), w.clock.Now().Add(-time.Second)), w.store.Claim(t.Context(), tenant, connection.NewID()),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	j.Repairers, j.Credentials = []schedule.Repairer{frozen{cancel}}, e
+	if err := j.Sweep(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("the sweep: %v", err)
+	}
+	if s := w.read(id).Status; s != connection.Disconnected {
+		t.Errorf("a confirmed suspicion: %s", s)
+	}
+	if owner := w.owner(tenant); owner != "" {
+		t.Errorf("a forgotten claim: %s", owner)
+	}
+	if _, err := w.store.TakeNonce(t.Context(), expired, w.clock.Now().Add(-time.Hour)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("an expired value: %v", err)
+	}
+	if e.asked != 1 {
+		t.Errorf("credentials were looked at %d times", e.asked)
+	}
+}
+
 // Values that were never taken go when they have expired, and changes when
 // nobody may ask for them any more.
 func TestSweeps(t *testing.T) {

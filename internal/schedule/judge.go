@@ -13,8 +13,9 @@ import (
 
 const (
 	// waveLeast and waveShare are how many connections at least, and what part
-	// of those verified and not paused, as one in so many, make a wave when they
-	// seem withdrawn within an hour: so many customers do not leave at once.
+	// of those verified and not paused that use the vendor's app, as one in so
+	// many, make a wave when they seem withdrawn within an hour: so many customers
+	// do not leave at once.
 	waveLeast = 3
 	waveShare = 50
 )
@@ -38,8 +39,18 @@ type sighting struct {
 	of string
 }
 
+// counts reports whether a suspicion can be part of a wave: it is of the
+// vendor's app, and the connection was not acquitted since it last succeeded.
+// Else one that is tried each hour could keep a wave going.
+func counts(c *connection.Connection) bool {
+	return c.OwnApp == "" && c.Health.Acquitted.IsZero()
+}
+
 func sightings(cs []connection.Connection) (all []sighting) {
 	for _, c := range cs {
+		if !counts(&c) {
+			continue
+		}
 		s := c.Health.Suspicion
 		all = append(all, sighting{s.First, c.ID})
 		if s.Last.After(s.First) {
@@ -95,8 +106,10 @@ func crowd(all []sighting, verified int) bool {
 }
 
 // judge decides what becomes of the suspicions. Who is part of a wave is
-// acquitted, and while one goes on nobody is marked; else who was seen twice,
-// hours apart, is disconnected. The wave is stored before anything follows from
+// acquitted, once, and while one goes on nobody is marked; else who was seen
+// twice, hours apart, is disconnected, and who was acquitted not before a day
+// has passed. Of all this a connection's own app knows nothing but the two
+// sightings. The wave is stored before anything follows from
 // it, so that a janitor that dies in between goes on in the next sweep, and its
 // alert is raised by whoever stored it, once.
 func (j *Janitor) judge(ctx context.Context, suspects []connection.Connection, verified int, now time.Time) error {
@@ -148,17 +161,17 @@ func (j *Janitor) putWave(ctx context.Context, w connection.Wave) (ours bool, er
 func (j *Janitor) sentence(ctx context.Context, c connection.Connection, ws []connection.Wave, now time.Time) (err error) {
 	defer fault.Wrap(&err, "schedule: suspicion of %s", c.ID)
 	marked, seen := false, c.Health.Suspicion.Last
-	open := slices.ContainsFunc(ws, func(w connection.Wave) bool { return w.Open(now) })
+	open := c.OwnApp == "" && slices.ContainsFunc(ws, func(w connection.Wave) bool { return w.Open(now) })
 	err = update(ctx, j.Previews, c, func(c *connection.Connection) bool {
 		marked = false
 		s := c.Health.Suspicion
 		switch {
 		case !c.Live() || s == nil || !s.Last.Equal(seen): // what is new is for the next sweep
 			return false
-		case slices.ContainsFunc(ws, func(w connection.Wave) bool { return w.Has(s.First) || w.Has(s.Last) }):
+		case counts(c) && slices.ContainsFunc(ws, func(w connection.Wave) bool { return w.Has(s.First) || w.Has(s.Last) }):
 			c.Acquit(now)
 			return true
-		case open || !s.Confirmed():
+		case open || !s.Confirmed() || now.Before(c.Health.Acquitted.Add(connection.WaveMost)):
 			return false
 		}
 		j.note(ctx, c, s)

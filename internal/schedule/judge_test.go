@@ -20,38 +20,49 @@ import (
 const gone = "AADSTS700016"
 
 // verified adds so many connections, which nobody suspects.
-func (w *world) verified(n int) (ids []string) {
+func (w *world) verified(n int, change ...func(*connection.Connection)) (ids []string) {
 	w.t.Helper()
 	made := make([]connection.Connection, n)
-	var wg sync.WaitGroup
 	for i := range made {
 		made[i] = connection.Connection{
 			ID: connection.NewID(), Company: "c", Name: "C", Tenant: "t", Status: connection.OK, LastRun: "before",
 			NextDue: w.clock.Now().Add(6 * time.Hour), Interval: 12 * time.Hour,
 		}
-		wg.Go(func() {
-			if err := w.store.CreateConnection(w.t.Context(), made[i]); err != nil {
-				w.t.Error(err)
-			}
-		})
+		for _, f := range change {
+			f(&made[i])
+		}
+		ids = append(ids, made[i].ID)
 	}
-	wg.Wait()
-	for _, c := range made {
-		ids = append(ids, c.ID)
-	}
-	w.made = append(w.made, ids...)
+	w.fill(made)
 	return ids
 }
 
 // see has a run of the connection fail because Microsoft does not know the app.
 func (w *world) see(id string) {
 	w.t.Helper()
+	w.amend(id, func(c *connection.Connection) {
+		c.Learn(fault.Disconnected, true, gone, w.clock.Now())
+		c.Problem = &connection.Problem{Code: gone}
+		if err := c.Move(connection.Failed); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}
+
+// heal has a run of the connection succeed.
+func (w *world) heal(id string) {
+	w.t.Helper()
+	w.amend(id, func(c *connection.Connection) {
+		c.Learn("", false, "", w.clock.Now())
+		c.Status, c.Problem = connection.OK, nil
+	})
+}
+
+// amend changes a stored connection.
+func (w *world) amend(id string, change func(*connection.Connection)) {
+	w.t.Helper()
 	c := w.read(id)
-	c.Learn(fault.Disconnected, true, gone, w.clock.Now())
-	c.Problem = &connection.Problem{Code: gone}
-	if err := c.Move(connection.Failed); err != nil {
-		w.t.Fatal(err)
-	}
+	change(&c)
 	if _, err := w.store.UpdateConnection(w.t.Context(), c); err != nil {
 		w.t.Fatal(err)
 	}
@@ -163,7 +174,7 @@ func TestDisconnectWave(t *testing.T) {
 	w.sweep(j)
 	for _, id := range ids[:5] {
 		c := w.read(id)
-		if c.Status != connection.Failed || c.Health != (connection.Health{}) || c.Problem.Code != connection.WaveCode || c.Problem.Consent || c.Problem.Remedy == "" {
+		if c.Status != connection.Failed || c.Health.Suspicion != nil || c.Health.Failures != 0 || c.Problem.Code != connection.WaveCode || c.Problem.Consent || c.Problem.Remedy == "" {
 			t.Errorf("%s, %+v, %+v", c.Status, c.Problem, c.Health)
 		}
 		if es := w.audited(id); len(es) != 0 {
@@ -176,8 +187,11 @@ func TestDisconnectWave(t *testing.T) {
 	if wave, err := w.store.Wave(t.Context()); err != nil || wave.Tenants != 5 || !wave.Since.Equal(begin.Add(4*time.Hour)) || !wave.Last.Equal(w.clock.Now()) {
 		t.Errorf("stored %+v, %v", wave, err)
 	}
-	// Another wave, when this one is over, is another alert; then one who
-	// really leaves is marked after the usual two sightings.
+	// Another wave of whom had recovered, when this one is over, is another
+	// alert.
+	for _, id := range ids[:3] {
+		w.heal(id)
+	}
 	w.clock.Advance(2 * time.Hour)
 	for _, id := range ids[:3] {
 		w.see(id)
@@ -185,15 +199,6 @@ func TestDisconnectWave(t *testing.T) {
 	w.sweep(j)
 	if n := strings.Count(log.String(), "disconnect wave"); n != 2 {
 		t.Errorf("%d alerts of two waves", n)
-	}
-	w.clock.Advance(2 * time.Hour)
-	w.see(ids[0])
-	w.sweep(j)
-	w.clock.Advance(4 * time.Hour)
-	w.see(ids[0])
-	w.sweep(j)
-	if s := w.read(ids[0]).Status; s != connection.Disconnected {
-		t.Errorf("after the waves: %s", s)
 	}
 }
 
@@ -225,9 +230,9 @@ func TestNobodyMarkedDuringWave(t *testing.T) {
 // A janitor that loses any of its writes, or any answer, comes to the same in
 // the next sweeps, with one alert, and each fact noted once or logged as not noted.
 func TestJudgeAfterCrash(t *testing.T) {
+	w := newWorld(t)
 	for _, lost := range []string{"write", "answer"} {
 		for n := 1; ; n++ {
-			w := newWorld(t)
 			j, log := w.judging()
 			ids := w.verified(6)
 			w.see(ids[0])

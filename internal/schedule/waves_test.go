@@ -29,6 +29,13 @@ func TestWaves(t *testing.T) {
 	dozen := []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	twice := suspects(0, 30)
 	twice[0].Health.Suspicion.Last = minute(50) // still two connections
+	again := suspects(0, 20, 40)                // the second was acquitted before
+	again[1].Health.Acquitted = minute(-9000)
+	own := suspects(0, 20, 40) // the third has an app of its own
+	own[2].OwnApp = "rollcall-app-x"
+	both := suspects(0, 0, 0, 30, 40, 50)
+	both[4].Health.Acquitted, both[5].OwnApp = minute(-1), "rollcall-app-x"
+	day := connection.Wave{Since: minute(-1430), Last: minute(-20), Tenants: 9, Version: "v"}
 	for name, test := range map[string]struct {
 		last     connection.Wave
 		cs       []connection.Connection
@@ -57,6 +64,11 @@ func TestWaves(t *testing.T) {
 		"another after the last":    {old, suspects(one...), 100, []connection.Wave{{Since: minute(0), Last: minute(40), Tenants: 3}}},
 		"in the last and after it":  {old, suspects(-200, 0, 0, 0), 100, []connection.Wave{old, {Since: minute(0), Last: minute(0), Tenants: 3}}},
 		"before and into the last ": {old, suspects(-380, -380, -380), 100, []connection.Wave{{Since: minute(-380), Last: minute(-380)}}},
+		"acquitted, opens none":     {none, again, 3, nil},
+		"own app, opens none":       {none, own, 3, nil},
+		"neither carries one on":    {none, both, 6, []connection.Wave{{Since: minute(0), Last: minute(30), Tenants: 4}}},
+		"the last one, for a day":   {day, suspects(10, 10.1), 3, []connection.Wave{{Since: minute(-1430), Last: minute(10), Tenants: 10, Version: "v"}}},
+		"another after a day":       {day, suspects(11, 12, 13), 3, []connection.Wave{{Since: minute(11), Last: minute(13), Tenants: 3}}},
 	} {
 		got := waves(test.last, sightings(test.cs), test.verified)
 		if fmt.Sprint(got) != fmt.Sprint(test.want) {

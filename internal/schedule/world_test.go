@@ -2,6 +2,8 @@ package schedule_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -79,6 +81,29 @@ func (w *world) add(due time.Time, change func(*connection.Connection)) string {
 	}
 	w.made = append(w.made, c.ID)
 	return c.ID
+}
+
+// fill stores many connections, a hundred at a time.
+func (w *world) fill(cs []connection.Connection) {
+	w.t.Helper()
+	_, _ = w.store.Connection(w.t.Context(), "none") // makes the table
+	table := wires.Tables.Client().NewClient("connections")
+	for chunk := range slices.Chunk(cs, 100) {
+		var add []aztables.TransactionAction
+		for _, c := range chunk {
+			value, err := json.Marshal(c)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			add = append(add, aztables.TransactionAction{ActionType: aztables.TransactionTypeAdd, Entity: fmt.Appendf(nil,
+				`{"PartitionKey":"connection","RowKey":%q,"V":1,"Due":%q,"Status":%q,"D0@odata.type":"Edm.Binary","D0":%q}`,
+				c.ID, c.NextDue.UTC().Format("2006-01-02T15:04:05.000Z"), c.Status, base64.StdEncoding.EncodeToString(value))})
+			w.made = append(w.made, c.ID)
+		}
+		if _, err := table.SubmitTransaction(w.t.Context(), add, nil); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 func (w *world) read(id string) connection.Connection {

@@ -56,20 +56,8 @@ func (s *Store) Note(ctx context.Context, e connection.Entry) (err error) {
 // one, and the ID to go on after, empty at the end.
 func (s *Store) Entries(ctx context.Context, connection, after string, limit int) (es []connection.Entry, next string, err error) {
 	defer fault.Wrap(&err, "tables: audit log of %s", connection)
-	sp := span{pk: auditPartition(connection), from: "0", after: after, below: keyEnd, limit: int32(min(max(limit, 1), maxPage))}
-	for r, err := range list(ctx, s.audit, sp) {
-		if err != nil {
-			return nil, "", err
-		}
-		e, err := toEntry(r)
-		if err != nil {
-			return nil, "", err
-		}
-		if es = append(es, e); len(es) >= limit {
-			return es, e.ID, nil
-		}
-	}
-	return es, "", nil
+	sp := span{pk: auditPartition(connection), from: "0", after: after, below: keyEnd}
+	return readable(ctx, s.audit, s.Log, sp, max(limit, 1), toEntry)
 }
 
 // toEntry reads a row of the audit log. One whose keys are not its own was not

@@ -127,7 +127,7 @@ func TestAuditOnlyGrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := regexp.MustCompile(`\b(insert|get|list)\(ctx, s\.audit, `)
+	allowed := regexp.MustCompile(`\b(insert|get|readable)\(ctx, s\.audit, `)
 	uses := 0
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {

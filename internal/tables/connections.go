@@ -93,21 +93,8 @@ func (s *Store) Due(ctx context.Context, now time.Time, after string, limit int)
 }
 
 func (s *Store) connectionsWhere(ctx context.Context, filter, after string, limit int) (cs []connection.Connection, next string, err error) {
-	sp := span{pk: connectionsPartition, from: "0", after: after, below: keyEnd, filter: filter, limit: int32(min(limit, maxPage))}
-	for r, err := range list(ctx, s.connections, sp) {
-		if err != nil {
-			return nil, "", err
-		}
-		c, err := toConnection(r)
-		if err != nil { // one customer's row keeps nobody else from theirs
-			s.Log.ErrorContext(ctx, "connection cannot be read", "connection", r.rk, "err", err)
-			continue
-		}
-		if cs = append(cs, c); len(cs) >= limit {
-			return cs, c.ID, nil
-		}
-	}
-	return cs, "", nil
+	sp := span{pk: connectionsPartition, from: "0", after: after, below: keyEnd, filter: filter}
+	return readable(ctx, s.connections, s.Log, sp, limit, toConnection)
 }
 
 // claim says which connection owns a tenant.
@@ -162,20 +149,11 @@ func (s *Store) claim(ctx context.Context, tenant string) (c claim, etag string,
 // after: pairs of tenant and owning connection, with the time of the claim.
 func (s *Store) Claims(ctx context.Context, after string, limit int) (cs []connection.Claim, next string, err error) {
 	defer fault.Wrap(&err, "tables: claims after %q", after)
-	sp := span{pk: claimsPartition, from: "0", after: after, below: keyEnd, limit: int32(min(limit, maxPage))}
-	for r, err := range list(ctx, s.claims, sp) {
-		if err != nil {
-			return nil, "", err
-		}
+	sp := span{pk: claimsPartition, from: "0", after: after, below: keyEnd}
+	return readable(ctx, s.claims, s.Log, sp, limit, func(r row) (connection.Claim, error) {
 		c, err := unpack[claim](r)
-		if err != nil {
-			return nil, "", err
-		}
-		if cs = append(cs, connection.Claim{Tenant: r.rk, Connection: c.Connection, At: c.At}); len(cs) >= limit {
-			return cs, r.rk, nil
-		}
-	}
-	return cs, "", nil
+		return connection.Claim{Tenant: r.rk, Connection: c.Connection, At: c.At}, err
+	})
 }
 
 // Release gives up a claim, unless it has been renewed or has another owner
@@ -235,19 +213,21 @@ func (s *Store) TakeNonce(ctx context.Context, key string, now time.Time) (_ []b
 	return n.Value, nil
 }
 
+// maxSweeps bounds one call of [Store.SweepNonces], in pages of rows: half a
+// minute of work, and more than links that are pressed all the time make between
+// two calls.
+const maxSweeps = 50
+
 // SweepNonces deletes the values that expired before now and returns how many.
+// What is too much for one call is left to the next.
 func (s *Store) SweepNonces(ctx context.Context, now time.Time) (n int, err error) {
 	defer fault.Wrap(&err, "tables: sweep nonces")
-	sp := span{pk: noncesPartition, from: " ", below: keyEnd, filter: "Due lt '" + dueColumn(now) + "'"}
-	keys, err := names(list(ctx, s.nonces, sp), 0, maxPage) // the next sweep takes the rest
-	if err != nil {
-		return 0, err
-	}
-	for _, k := range keys {
-		if err := remove(ctx, s.nonces, noncesPartition, k, ""); err != nil && !fault.Is(err, fault.NotFound) {
+	for range maxSweeps {
+		k, done, err := dropRows(ctx, s.nonces, noncesPartition, "Due lt "+literal(dueColumn(now)), maxPage)
+		n += k
+		if done || err != nil {
 			return n, err
 		}
-		n++
 	}
 	return n, nil
 }

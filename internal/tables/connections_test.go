@@ -3,11 +3,14 @@ package tables
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/fault"
@@ -146,5 +149,136 @@ func TestNonces(t *testing.T) {
 	}
 	if _, err := s.TakeNonce(ctx, late, now); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an expired nonce was taken: %v", err)
+	}
+}
+
+// One sweep deletes all that has expired, however much, of whatever version,
+// and nothing else.
+func TestSweepNonces(t *testing.T) {
+	s, ctx := newStore(t), context.Background()
+	now := time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC) // long before any other test's
+	good := fresh()
+	if err := s.PutNonce(ctx, good, []byte(`1`), now); err != nil {
+		t.Fatal(err)
+	}
+	const many = 2300
+	old := dueColumn(now.Add(-time.Second))
+	for from := 0; from < many; from += maxOperations {
+		var adds []aztables.TransactionAction
+		for n := from; n < from+maxOperations; n++ {
+			entity := fmt.Appendf(nil, `{"PartitionKey":"nonce","RowKey":"%s%05d","V":9,"Due":%q}`, good, n, old)
+			adds = append(adds, aztables.TransactionAction{ActionType: aztables.TransactionTypeAdd, Entity: entity})
+		}
+		if _, err := s.nonces.SubmitTransaction(ctx, adds, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.SweepNonces(ctx, now); err != nil || n != many {
+		t.Errorf("swept %d, want %d (%v)", n, many, err)
+	}
+	if n, err := s.SweepNonces(ctx, now); err != nil || n != 0 {
+		t.Errorf("swept %d that are not there (%v)", n, err)
+	}
+	if _, err := s.TakeNonce(ctx, good, now.Add(-time.Second)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A row that cannot be read, by its value or its version, keeps no other from
+// being listed, whichever list it is in.
+func TestUnreadableRows(t *testing.T) {
+	s, ctx := newStore(t), context.Background()
+	var ids []string
+	for range 5 {
+		ids = append(ids, fresh())
+	}
+	slices.Sort(ids)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	log := fresh() // of whose audit log the IDs are entries
+	for _, id := range ids {
+		e := entry(log, at, "act")
+		e.ID = id
+		for _, err := range []error{
+			s.CreateConnection(ctx, connection.Connection{ID: id, Company: "A", Status: connection.OK, NextDue: at}),
+			s.Claim(ctx, id, "c"), s.Note(ctx, e),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for table, pk := range map[string]string{connectionsTable: connectionsPartition, claimsTable: claimsPartition, auditTable: log} {
+		for id, entity := range map[string]string{
+			ids[1]: `"V":1,"D0@odata.type":"Edm.Binary","D0":"W10="`, // []
+			ids[3]: `"V":9,"D0@odata.type":"Edm.Binary","D0":"e30="`, // {}
+		} {
+			putRaw(t, table, fmt.Sprintf(`{"PartitionKey":%q,"RowKey":%q,"Due":"2026",%s}`, pk, id, entity))
+		}
+	}
+	t.Cleanup(func() {
+		for _, id := range []string{ids[1], ids[3]} {
+			for _, err := range []error{
+				remove(ctx, s.connections, connectionsPartition, id, ""), remove(ctx, s.claims, claimsPartition, id, ""),
+			} {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for name, list := range map[string]func(after string) (found []string, next string, err error){
+		"connections": func(after string) (found []string, _ string, _ error) {
+			cs, next, err := s.Connections(ctx, after, 2)
+			for _, c := range cs {
+				found = append(found, c.ID)
+			}
+			return found, next, err
+		},
+		"due": func(after string) (found []string, _ string, _ error) {
+			cs, next, err := s.Due(ctx, at, after, 2)
+			for _, c := range cs {
+				found = append(found, c.ID)
+			}
+			return found, next, err
+		},
+		"claims": func(after string) (found []string, _ string, _ error) {
+			cs, next, err := s.Claims(ctx, after, 2)
+			for _, c := range cs {
+				found = append(found, c.Tenant)
+			}
+			return found, next, err
+		},
+		"audit log": func(after string) (found []string, _ string, _ error) {
+			es, next, err := s.Entries(ctx, log, after, 2)
+			for _, e := range es {
+				found = append(found, e.ID)
+			}
+			return found, next, err
+		},
+	} {
+		var got []string
+		for after := ""; ; {
+			found, next, err := list(after)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				break
+			}
+			for _, id := range found {
+				if slices.Contains(ids, id) {
+					got = append(got, id)
+				}
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if want := []string{ids[0], ids[2], ids[4]}; !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	for _, id := range []string{ids[1], ids[3]} { // it is not as if it were not there
+		if _, err := s.Connection(ctx, id); err == nil || fault.Is(err, fault.NotFound) {
+			t.Errorf("an unreadable connection: %v", err)
+		}
 	}
 }

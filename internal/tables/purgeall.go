@@ -60,10 +60,12 @@ func (s *Store) PurgeAll(ctx context.Context, connection string, limit int) (del
 	return deleted, true, nil
 }
 
-// Left counts the rows that are stored of the connection and that a purge has
-// to delete. It does not look where [Store.PurgeAll] deletes, but through
-// everything whose partition begins with the connection's ID, and through all
-// claims.
+// Left counts the rows of directory and runs that are stored of the connection
+// and that a purge has to delete. It does not look where [Store.PurgeAll]
+// deletes, but through everything whose partition begins with the connection's
+// ID. Claims are not among it: PurgeAll has read all of them to come to its end,
+// and nobody claims for a connection that has ended but a consent that was under
+// way, whose claim the janitor releases.
 func (s *Store) Left(ctx context.Context, connection string) (n int, err error) {
 	defer fault.Wrap(&err, "tables: what is left of %s", connection)
 	for _, t := range []*aztables.Client{s.directory, s.runs} {
@@ -80,12 +82,6 @@ func (s *Store) Left(ctx context.Context, connection string) (n int, err error) 
 				n++
 			}
 		}
-	}
-	for _, err := range s.claimsOf(ctx, connection) {
-		if err != nil {
-			return n, err
-		}
-		n++
 	}
 	return n, nil
 }

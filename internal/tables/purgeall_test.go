@@ -80,8 +80,8 @@ func TestPurgeAll(t *testing.T) {
 	for _, n := range neighbors {
 		plant(t, s, n, fresh())
 	}
-	if n, err := s.Left(ctx, c); err != nil || n != 19 {
-		t.Errorf("%d rows to purge, want 19 (%v)", n, err)
+	if n, err := s.Left(ctx, c); err != nil || n != 17 {
+		t.Errorf("%d rows to purge, want 17 (%v)", n, err)
 	}
 	got, calls := map[string]int{}, 0
 	for done := false; !done; calls++ {
@@ -123,8 +123,8 @@ func TestPurgeAll(t *testing.T) {
 		}
 	}
 	for _, n := range neighbors {
-		if left, err := s.Left(ctx, n); err != nil || left != 19 {
-			t.Errorf("a neighbor has %d rows left, want 19 (%v)", left, err)
+		if left, err := s.Left(ctx, n); err != nil || left != 17 {
+			t.Errorf("a neighbor has %d rows left, want 17 (%v)", left, err)
 		}
 	}
 	if es, _, err := s.Entries(ctx, c, "", 10); err != nil || len(es) != 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strings"
 	"sync"
 
@@ -92,6 +93,33 @@ func list(ctx context.Context, t *aztables.Client, sp span) iter.Seq2[row, error
 			}
 		}
 	}
+}
+
+// readable lists at most limit values of the rows of the span, and the key to go
+// on after, empty at the end. A row that cannot be read, such as one that a newer
+// version wrote, is logged and left out: one customer's row keeps nobody else
+// from theirs. So that a value is not in the list does not prove that it is not
+// stored.
+func readable[T any](ctx context.Context, t *aztables.Client, log *slog.Logger, sp span, limit int, decode func(row) (T, error)) (vs []T, next string, err error) {
+	sp.limit = int32(min(limit, maxPage))
+	for b, err := range entities(ctx, t, sp.options()) {
+		if err != nil {
+			return nil, "", err
+		}
+		var v T
+		r, err := decodeRow(b)
+		if err == nil {
+			v, err = decode(r)
+		}
+		if err != nil {
+			log.ErrorContext(ctx, "row cannot be read", "partition", r.pk, "row", r.rk, "err", err)
+			continue
+		}
+		if vs = append(vs, v); len(vs) >= limit {
+			return vs, r.rk, nil
+		}
+	}
+	return vs, "", nil
 }
 
 // records reads the records of the IDs named, of the kind that prefix stands

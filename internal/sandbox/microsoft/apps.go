@@ -30,6 +30,18 @@ func (s *Server) AddApp(spec AppSpec) (id string, err error) {
 // Apps lists the app registrations, the default one first.
 func (s *Server) Apps() []AppSpec { return s.entra.Apps() }
 
+// EngineerToken is a token for Graph of a person of the vendor's, with the
+// template IDs of their directory roles; see [graph.Applications].
+func (s *Server) EngineerToken(roles ...string) (string, error) {
+	return s.entra.EngineerToken(roles...)
+}
+
+// RegistrationWrites is how many requests were meant to change registrations.
+func (s *Server) RegistrationWrites() int { return s.graph.Apps.Writes() }
+
+// IdentityPrincipalID is the object ID of the managed identity.
+func (s *Server) IdentityPrincipalID() string { return s.entra.IdentityObject() }
+
 // SetRedirectURIs replaces the redirect URIs of the vendor's apps.
 func (s *Server) SetRedirectURIs(uris ...string) {
 	_ = s.entra.SetRedirectURIs(uris) // fails for unknown apps only

@@ -66,6 +66,7 @@ type Server struct {
 	faults   fault.Set
 	keys     *token.Keyring
 	entra    *entra.Server
+	graph    *graph.Server
 	vault    *vault.Server
 	gate     wire.Gate
 	delay    atomic.Int64
@@ -206,10 +207,12 @@ func (s *Server) handlers() ([ports]http.Handler, error) {
 	})
 	g, err := graph.New(graph.Config{
 		Gate: &s.gate, Now: o.Now, Tenants: &s.tenants, Keys: s.keys, Base: s.urls[graphAPI], Public: entra.GraphResource, PageSize: o.PageSize, MembersPage: o.MembersPage,
+		Entra: s.entra,
 	})
 	if err != nil {
 		return [ports]http.Handler{}, err
 	}
+	s.graph = g
 	msi := http.NewServeMux()
 	msi.HandleFunc("GET /msi/token", s.entra.Identity)
 	ctl := control.New(control.Config{

@@ -32,6 +32,9 @@ type AppSpec struct {
 	// app's own tenant (documented, "Configure an application to trust a managed
 	// identity").
 	Audience string `json:"audience,omitempty"`
+	// WithoutWids is true if people's roles are kept from the app: its
+	// groupMembershipClaims is not set.
+	WithoutWids bool `json:"withoutWids,omitempty"`
 }
 
 // ErrApp is wrapped when an app registration makes no sense.

@@ -25,6 +25,18 @@ func (s *Server) identityObject() string {
 	return "f0000000" + s.IdentityClientID[min(8, len(s.IdentityClientID)):]
 }
 
+// IdentityObject is the same, which Azure calls the identity's principal ID.
+func (s *Server) IdentityObject() string { return s.identityObject() }
+
+// Trusted is the audience for which a federated credential lets the managed
+// identity stand for an app, or empty if it is for somebody else.
+func (s *Server) Trusted(issuer, subject, audience string) string {
+	if issuer == s.identityIssuer(audience) && subject == s.identityObject() {
+		return audience
+	}
+	return ""
+}
+
 // identityIssuer is the issuer of the identity's tokens: the version 2 form
 // for an exchange audience, the version 1 form for Azure's own services.
 func (s *Server) identityIssuer(resource string) string {

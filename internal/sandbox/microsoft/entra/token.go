@@ -203,7 +203,7 @@ func (s *Server) redeem(client AppSpec, form url.Values, seg string) (wire.Reply
 		"tid": a.Tenant, "oid": a.ID, "sub": pairwise(client.ID, a.ID), "preferred_username": a.Username, "name": a.Name,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix(), "uti": random(),
 	}
-	if len(a.Roles) > 0 {
+	if len(a.Roles) > 0 && !client.WithoutWids {
 		claims["wids"] = a.Roles
 	}
 	if c.nonce != "" {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/sandbox/microsoft/entra"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/microsoft/token"
@@ -33,6 +34,8 @@ type Config struct {
 	PageSize int    // people, or groups, on a delta page
 
 	MembersPage int // members on a page of groups/delta; 0: 500
+
+	Entra *entra.Server // where app registrations hold; nil: there are none
 }
 
 // Server answers for every tenant.
@@ -40,6 +43,7 @@ type Server struct {
 	Config
 	seal   cipher.AEAD
 	routes http.Handler // what inner requests of a batch go through
+	Apps   Applications
 }
 
 // New makes a Graph whose link tokens no other one can read.
@@ -59,7 +63,9 @@ func New(c Config) (*Server, error) {
 	if c.MembersPage <= 0 {
 		c.MembersPage = 500
 	}
-	return &Server{Config: c, seal: seal}, nil
+	s := &Server{Config: c, seal: seal}
+	s.Apps.server = s
+	return s, nil
 }
 
 // call is one authorized request.
@@ -139,7 +145,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.Gate.Send(w, r, "", "", s.fail(r, http.StatusBadRequest, "BadRequest", "Resource not found for the segment '"+r.URL.Path+"'."))
 	})
-	return mux
+	return s.Apps.handler(mux)
 }
 
 // serve authorizes, lets a fault in and answers.

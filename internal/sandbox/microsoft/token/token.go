@@ -139,6 +139,8 @@ type Claims struct {
 	Object    string   `json:"oid"`
 	App       string   `json:"appid"`
 	Roles     []string `json:"roles"`
+	Scopes    string   `json:"scp"`  // of a person's token, with a space between
+	Wids      []string `json:"wids"` // directory roles of that person
 }
 
 // Time is seconds since 1970; some clients write fractions.

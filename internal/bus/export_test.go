@@ -1,0 +1,4 @@
+package bus
+
+// Look bounds how many messages a call of Discard looks at.
+func (q *Queue) Look(n int) { q.look = n }
