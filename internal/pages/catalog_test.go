@@ -44,7 +44,7 @@ func used() map[string]bool {
 	for _, reason := range []string{"degraded", "disconnected", "failed", "unconfirmed", "more"} {
 		add("again."+reason, "again."+reason+".text")
 	}
-	for _, key := range append(slices.Collect(maps.Values(problems)), general) {
+	for _, key := range append(slices.Collect(maps.Values(problems)), general, ownApp) {
 		add("problem."+key, "problem."+key+".todo")
 	}
 	for category := range categoryScopes {

@@ -53,14 +53,20 @@ var problems = func() map[string]string {
 	return all
 }()
 
-// general is the text of a cause that is not known.
-const general = "general"
+// general is the text of a cause that is not known, ownApp that of a credential
+// that is refused and is the customer's.
+const (
+	general = "general"
+	ownApp  = "ownApp"
+)
 
 // explained returns the trouble of a code. Consent is true if a new consent
 // gives what is missing, whatever the code.
 func (p page) explained(code string, consent bool, message, remedy string) trouble {
 	key, known := problems[code]
 	switch {
+	case key == "ours" && p.View.Own && code != connection.WaveCode:
+		key = ownApp
 	case !known && consent:
 		key, known = "permission", true
 	case !known:

@@ -137,3 +137,17 @@ func TestNotAdministrator(t *testing.T) {
 		}
 	}
 }
+
+// The secret of a customer's own app is not ours to mend.
+func TestOwnAppsCredential(t *testing.T) {
+	english, err := loadCatalog("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for own, want := range map[bool]string{false: "problem.ours", true: "problem.ownApp"} {
+		p := page{speech: speech{texts: english}, View: consent.View{Own: own}}
+		if got := p.explained("AADSTS7000222", false, "", ""); got.Happened != english[want] || got.Todo != english[want+".todo"] {
+			t.Errorf("own app %v: %q, %q", own, got.Happened, got.Todo)
+		}
+	}
+}
