@@ -171,7 +171,8 @@ func parseOrder(args []string, getenv func(string) string, report io.Writer) (o 
 	o.graph = r.origin("GRAPH_ENDPOINT", where.graph, "", false)
 	o.Audience = where.audience
 	o.Product = r.text("PRODUCT_NAME", "Rollcall", 64, "")
-	if public := r.optionalOrigin("PUBLIC_URL", ""); public != "" {
+	before := len(r.errs)
+	if public := r.optionalOrigin("PUBLIC_URL", ""); public != "" && len(r.errs) == before {
 		o.Redirect = public + "/consent/callback"
 	}
 	known := &reader{get: get}

@@ -117,7 +117,10 @@ func (c *Client) Application(ctx context.Context, unique, client string) (r conn
 		return r, err
 	}
 	if r.Trusts, err = c.trusts(ctx, r.Object); err != nil {
-		return r, err
+		if fault.Is(err, fault.NotFound) { // a replica that does not know it yet
+			err = fault.New(fault.Unknown, "federated credentials: %w", err)
+		}
+		return connection.Registration{}, err
 	}
 	_, err = c.admin(ctx, call{link: c.base + principal(r.Client) + "?$select=id", needs: needsApps})
 	if r.Principal = err == nil; fault.Is(err, fault.NotFound) {

@@ -273,12 +273,21 @@ func TestWaits(t *testing.T) {
 		"throttled":     {refusal(429, "TooManyRequests", "", "Retry-After", "17"), 2, []time.Duration{17*time.Second + time.Millisecond, 17*time.Second + time.Millisecond}, 0, true},
 		"down":          {refusal(503, "serviceNotAvailable", ""), 3, []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second}, 0, true},
 		"not known yet": {refusal(404, "Request_ResourceNotFound", ""), 2, []time.Duration{2 * time.Second, 4 * time.Second}, 0, true},
+		"listed late":   {refusal(404, "Request_ResourceNotFound", ""), 1, []time.Duration{2 * time.Second}, 0, true},
 		"for an hour":   {refusal(429, "TooManyRequests", "", "Retry-After", "3600"), 1, nil, fault.Throttled, false},
 		"for good":      {refusal(500, "InternalServerError", ""), 99, []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second}, fault.Unknown, false},
 	} {
 		o := options(t)
 		o.Profiles, o.Stage = connection.Profiles[:1], o.Stage+"-"+strings.ReplaceAll(name, " ", "-")
-		r, waited := registrar(t, &scripted{match: trusting, answer: c.answer, times: c.times})
+		match := trusting
+		if name == "listed late" { // an existing registration, by a replica that does not know it
+			r, _ := registrar(t, nil)
+			if _, err := r.Run(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			match = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/federatedIdentityCredentials") }
+		}
+		r, waited := registrar(t, &scripted{match: match, answer: c.answer, times: c.times})
 		_, err := r.Run(t.Context(), o)
 		if (err == nil) != c.ok || err != nil && !fault.Is(err, c.kind) || !slices.Equal(*waited, c.want) {
 			t.Errorf("%s: %v, waited %v", name, err, *waited)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,13 +34,21 @@ type engineer struct{ wiretest.Token }
 func (e engineer) Tenant(connection.Access) (azcore.TokenCredential, error) { return e.Token, nil }
 func (e engineer) Fresh(connection.Access) (azcore.TokenCredential, error)  { return e.Token, nil }
 
+// tokens are kept by roles: signing one is slow under the race detector.
+var tokens sync.Map
+
 func signedIn(t *testing.T, roles ...string) engineer {
 	t.Helper()
+	if e, ok := tokens.Load(strings.Join(roles, " ")); ok {
+		return e.(engineer)
+	}
 	token, err := wires.Microsoft.EngineerToken(roles...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return engineer{wiretest.Token(token)}
+	e := engineer{wiretest.Token(token)}
+	tokens.Store(strings.Join(roles, " "), e)
+	return e
 }
 
 // waits counts waiting, which takes no time.
