@@ -32,6 +32,7 @@ import (
 	"rollcall/internal/schedule"
 	"rollcall/internal/signin"
 	"rollcall/internal/tables"
+	"rollcall/internal/telemetry"
 )
 
 // httpDeadline is how long a request of a browser or of the vendor's product
@@ -39,8 +40,8 @@ import (
 const httpDeadline = 2 * time.Minute
 
 // build makes the concrete parts, joins them and returns the route table. It
-// sends nothing.
-func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, error) {
+// sends nothing. A nil seen records nothing.
+func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Telemetry) (http.Handler, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 512
 	transport.MaxIdleConnsPerHost = 64 // net/http keeps 2: hundreds of tenants share three hosts
@@ -57,7 +58,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		return nil, err
 	}
 	store, err := tables.New(c.tables, creds.Azure(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: client,
+		Transport: &http.Client{Transport: seen.Tables(transport), Timeout: client.Timeout},
 		// Two quick tries more: what takes longer goes back to the queue.
 		Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
 	}})
@@ -69,7 +70,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	msgraph, err := graph.New(c.graph, creds, transport)
+	msgraph, err := graph.New(c.graph, creds, seen.Graph(c.graph, transport))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 		Interval: c.interval, Spread: c.spread, Cooldown: c.cooldown,
 	}
 	engine := &reconcile.Engine{
-		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Audit: store, Now: now, Log: log,
+		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Audit: store, Watch: seen, Now: now, Log: log,
 		Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
 		Guard: c.guard, FullEvery: c.fullEvery, ArchivedMaxAge: c.archived,
 	}
@@ -122,16 +123,19 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	})
 	janitor := &schedule.Janitor{
 		Store: store, Previews: store, Repairers: []schedule.Repairer{governor, engine, scheduler, verifier},
-		Waves: store, Audit: store, Credentials: creds, Now: now, Log: log, Retention: c.retention,
+		Waves: store, Audit: store, Credentials: creds, Aged: seen.Aged, Now: now, Log: log, Retention: c.retention,
 	}
 	worker := syncworker.Function{
-		Workers: map[job.Kind]syncworker.Worker{job.Sync: engine.Sync, job.Verify: verifier.Verify, job.Offboard: governor.Purge},
-		Queue:   jobs, Now: now, Log: log, MinDelay: c.minDelay, MaxDelay: c.maxDelay,
+		Workers: map[job.Kind]syncworker.Worker{
+			job.Sync: seen.Job(engine.Sync), job.Verify: seen.Job(verifier.Verify), job.Offboard: seen.Job(governor.Purge),
+		},
+		Queue: jobs, Now: now, Log: log, MinDelay: c.minDelay, MaxDelay: c.maxDelay,
 	}
 
 	trigger := func(name string, do func(context.Context, funchost.Invocation) error) http.Handler {
-		return funchost.Trigger{Name: name, Do: do, Deadline: c.deadline(), Log: log}
+		return funchost.Trigger{Name: name, Do: do, Deadline: c.deadline(), Log: log, Begin: seen.Begin}
 	}
+	serve := func(pattern string, h http.Handler) http.Handler { return seen.Requests(pattern, within(h)) }
 	mux := http.NewServeMux()
 	// The host asks for the root until it is answered, and pings it later.
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -140,11 +144,11 @@ func build(c config, log *slog.Logger, now func() time.Time) (http.Handler, erro
 	mux.Handle("POST /janitor", trigger("janitor", janitorfunc.Do(janitor)))
 	mux.Handle("POST /syncworker", trigger("syncworker", worker.Do))
 	// machine API: the host has checked the function key
-	mux.Handle(syncnow.Pattern, within(syncnow.Handler(machine)))
-	mux.Handle(apifunc.Pattern, within(apifunc.Handler(machine)))
+	mux.Handle(syncnow.Pattern, serve(syncnow.Pattern, syncnow.Handler(machine)))
+	mux.Handle(apifunc.Pattern, serve(apifunc.Pattern, apifunc.Handler(machine)))
 	// administrator's path: open to everyone
-	mux.Handle("/connect/", within(connect.Handler(flow, html)))
-	mux.Handle("/consent/callback", within(consentcallback.Handler(flow, html)))
+	mux.Handle("/connect/", serve("/connect/", connect.Handler(flow, html)))
+	mux.Handle("/consent/callback", serve("/consent/callback", consentcallback.Handler(flow, html)))
 	return funchost.Correlate(funchost.Guard(mux)), nil
 }
 

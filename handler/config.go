@@ -46,6 +46,10 @@ type config struct {
 	archived  time.Duration
 
 	level slog.Level
+
+	collector        string
+	collectorHeaders map[string]string
+	traced           int
 }
 
 // deadline is how long one timer or queue invocation may take: a slice's
@@ -103,6 +107,10 @@ func load(getenv func(string) string) (config, []setting, error) {
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
 		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),
+
+		collector:        r.optionalOrigin("OTEL_EXPORTER_OTLP_ENDPOINT", "OpenTelemetry collector that takes traces and metrics by OTLP over HTTP; empty for no telemetry."),
+		collectorHeaders: r.headers("OTEL_EXPORTER_OTLP_HEADERS", "What the collector wants to see of us, such as its key. In Azure, give it as a reference to Key Vault."),
+		traced:           r.number("TRACES_PERCENT", 10, 0, 100, "How many of 100 traces are recorded. Metrics count everything."),
 	}
 	switch {
 	case c.credential == "certificate" && len(c.certificates) == 0 && (c.vault == "" || c.certificate == ""):

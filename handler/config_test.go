@@ -62,6 +62,9 @@ func TestLoadRefuses(t *testing.T) {
 		"KEY_VAULT_URL":                                 "http://vault.example.com",
 		"ENTRA_SECRET_NAME":                             "no/name",
 		"ARCHIVED_MAX_AGE":                              "-1h",
+		"OTEL_EXPORTER_OTLP_ENDPOINT":                   "http://collector.example.com",
+		"OTEL_EXPORTER_OTLP_HEADERS":                    "key some-secret",
+		"TRACES_PERCENT":                                "101",
 	} {
 		env := good()
 		env[name] = v
@@ -69,9 +72,19 @@ func TestLoadRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: error %v, want one that names it", name, v, err)
 		}
-		if name == "LINK_KEYS" && err != nil && strings.Contains(err.Error(), v) {
+		if (name == "LINK_KEYS" || name == "OTEL_EXPORTER_OTLP_HEADERS") && err != nil && strings.Contains(err.Error(), v) {
 			t.Errorf("the key itself is in %v", err)
 		}
+	}
+}
+
+// A collector's headers, escaped as OpenTelemetry has them.
+func TestHeaders(t *testing.T) {
+	env := good()
+	env["OTEL_EXPORTER_OTLP_HEADERS"] = " Authorization = Basic%20a%2Cb=, x-key=1 ,"
+	c, _, err := load(func(k string) string { return env[k] })
+	if want := map[string]string{"Authorization": "Basic a,b=", "x-key": "1"}; err != nil || !maps.Equal(c.collectorHeaders, want) {
+		t.Errorf("%q, %v", c.collectorHeaders, err)
 	}
 }
 
@@ -174,6 +187,11 @@ func TestTimeLimitsNest(t *testing.T) {
 			HTTP       struct{ RoutePrefix *string }
 			ServiceBus struct{ MaxAutoLockRenewalDuration string }
 		}
+		Logging struct {
+			ApplicationInsights struct {
+				SamplingSettings struct{ ExcludedTypes string }
+			}
+		}
 		CustomHandler struct {
 			EnableProxyingHTTPRequest bool `json:"enableProxyingHttpRequest"`
 			Description               struct{ DefaultExecutablePath string }
@@ -197,6 +215,10 @@ func TestTimeLimitsNest(t *testing.T) {
 	}
 	if h.Extensions.HTTP.RoutePrefix == nil || *h.Extensions.HTTP.RoutePrefix != "" || !h.CustomHandler.EnableProxyingHTTPRequest || h.CustomHandler.Description.DefaultExecutablePath != "handler" {
 		t.Errorf("host.json: %+v", h)
+	}
+	// Alerts look for single lines of the log.
+	if kept := strings.Split(h.Logging.ApplicationInsights.SamplingSettings.ExcludedTypes, ";"); !slices.Contains(kept, "Trace") || !slices.Contains(kept, "Exception") {
+		t.Errorf("host.json samples all but %q: lines of the log may be dropped", kept)
 	}
 }
 

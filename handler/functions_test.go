@@ -51,7 +51,7 @@ func TestFunctionsAreServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := build(c, slog.New(slog.NewTextHandler(io.Discard, nil)), time.Now)
+	h, err := build(c, slog.New(slog.NewTextHandler(io.Discard, nil)), time.Now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rollcall/internal/obs"
+	"rollcall/internal/telemetry"
 )
 
 func main() {
@@ -52,12 +53,26 @@ func run(c config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	h, err := build(c, log, time.Now)
+	var seen *telemetry.Telemetry
+	if c.collector != "" {
+		seen, err = telemetry.New(telemetry.Options{Endpoint: c.collector, Headers: c.collectorHeaders, Percent: c.traced, Client: &http.Client{}, Log: log})
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
+	h, err := build(c, log, time.Now, seen)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return serve(context.Background(), l, h, log)
+	err = serve(context.Background(), l, h, log)
+	ctx, cancel := context.WithTimeout(context.Background(), flushing)
+	defer cancel()
+	return errors.Join(err, seen.Close(ctx))
 }
+
+// flushing bounds what is still sent when serving has failed: the host waits to
+// start the process again.
+const flushing = 2 * time.Second
 
 // serve answers on l until ctx ends or l fails.
 func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {

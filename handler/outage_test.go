@@ -67,7 +67,7 @@ func launch(t *testing.T, clk *clock) func(context.Context, host.Launch) (host.P
 			return nil, err
 		}
 		log := slog.New(slog.NewJSONHandler(l.Stdout, nil))
-		h, err := build(c, log, clk.now)
+		h, err := build(c, log, clk.now, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -242,6 +242,27 @@ func (r *reader) vaultName(name, meaning string) string {
 	return v
 }
 
+var headerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// headers never quotes what it read: it may be secret.
+func (r *reader) headers(name, meaning string) map[string]string {
+	v := r.value(setting{name: name, bounds: "name=value, with a comma between", meaning: meaning})
+	all := make(map[string]string)
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		k, text, ok := strings.Cut(part, "=")
+		text, err := url.PathUnescape(strings.TrimSpace(text)) // OpenTelemetry Protocol Exporter: as in W3C Baggage
+		if k = strings.TrimSpace(k); !ok || err != nil || !headerName.MatchString(k) || strings.ContainsFunc(text, unicode.IsControl) {
+			r.wrong(name, "holds a header that cannot be sent: want name=value, with a comma between")
+			continue
+		}
+		all[k] = text
+	}
+	return all
+}
+
 const minKey = 32 // bytes; as long as the HMAC's own output
 
 // keys never quotes what it read: it is secret.

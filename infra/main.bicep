@@ -75,6 +75,10 @@ param addressPrefix string = '10.90.0.0/24'
 @maxValue(730)
 param logRetentionDays int = 30
 
+@description('Mail addresses that hear of alerts. Without any, alerts are to be seen in the portal only.')
+@maxLength(50)
+param alertContacts string[] = []
+
 @description('Monthly budget in the subscription\'s currency, with a mail at 80 percent and at a forecast of 100; 0 makes none.')
 @minValue(0)
 @maxValue(1000000)
@@ -222,6 +226,31 @@ module app 'modules/app.bicep' = {
   dependsOn: [
     roles
   ]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    busId: bus.outputs.id
+    queueName: bus.outputs.queueName
+    contacts: alertContacts
+  }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+  }
 }
 
 module budget 'modules/budget.bicep' = if (budgetAmount > 0) {

@@ -84,6 +84,7 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   }
 }
 
+output id string = namespace.id
 output name string = namespace.name
 output queueName string = queueName
 output topicName string = topicName

@@ -74,6 +74,23 @@ func (c *Connection) every() time.Duration {
 	return c.Interval
 }
 
+// Age is the time since the last success; before the first one, since the
+// tenant was proved to answer; 0 if it never was. It is late if it is more than
+// two intervals: a regular slot has come and gone without a success, and another
+// one after it.
+func (c *Connection) Age(now time.Time) (age time.Duration, late bool) {
+	since := c.LastSuccess
+	if since.IsZero() {
+		since = c.Verified
+	}
+	if since.IsZero() {
+		return 0, false
+	}
+	age = max(0, now.Sub(since))
+	every := c.every()
+	return age, every > 0 && age > 2*every
+}
+
 // wait is the time from one regular slot to the next: doubled for each failure
 // in a row that is the customer's, at most to a day, and a day for who is
 // disconnected. Who is synced less often than that anyway stays so.

@@ -42,6 +42,29 @@ var (
 	scheduled = &connection.Schedule{Every: "off"}
 )
 
+// A tenant is late when two intervals have passed without a success.
+func TestAge(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*connection.Connection)
+		age    time.Duration
+		late   bool
+	}{
+		"two intervals":           {func(c *connection.Connection) { c.LastSuccess = hours(-24) }, 24 * time.Hour, false},
+		"more":                    {func(c *connection.Connection) { c.LastSuccess = hours(-24.1) }, 24*time.Hour + 6*time.Minute, true},
+		"daily":                   {func(c *connection.Connection) { c.Schedule, c.LastSuccess = daily, hours(-47) }, 47 * time.Hour, false},
+		"hourly":                  {func(c *connection.Connection) { c.Schedule, c.LastSuccess = hourly, hours(-3) }, 3 * time.Hour, true},
+		"off":                     {func(c *connection.Connection) { c.Schedule, c.LastSuccess = scheduled, hours(-1000) }, 1000 * time.Hour, false},
+		"never, for a day":        {func(c *connection.Connection) { c.Verified = hours(-25) }, 25 * time.Hour, true},
+		"never verified":          {func(c *connection.Connection) { c.Verified = none }, 0, false},
+		"no slot has come so far": {func(c *connection.Connection) { c.Interval, c.LastSuccess = 0, hours(-100) }, 100 * time.Hour, false},
+		"another's clock":         {func(c *connection.Connection) { c.LastSuccess = hours(1) }, 0, false},
+	} {
+		if age, late := live(test.change).Age(noon); age != test.age || late != test.late {
+			t.Errorf("%s: %s, late %v, want %s, %v", name, age, late, test.age, test.late)
+		}
+	}
+}
+
 func TestAdvance(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*connection.Connection)

@@ -84,6 +84,19 @@ func (i Invocation) Payload(binding string) ([]byte, error) {
 	return nil, fault.New(fault.Invalid, "funchost: value of %q is no JSON object in any known form", binding)
 }
 
+// traceparent is the trace context that a message's sender put into its
+// properties, or empty.
+func (i Invocation) traceparent() string {
+	var properties struct {
+		Traceparent string `json:"traceparent"`
+	}
+	// What is no object, or has something else there, came without one.
+	if json.Unmarshal(i.Metadata["ApplicationProperties"], &properties) != nil {
+		return ""
+	}
+	return obs.ValidTraceparent(properties.Traceparent)
+}
+
 // success is the least that the host takes for success.
 var success = []byte(`{"Outputs":{},"Logs":[],"ReturnValue":null}`)
 
@@ -97,6 +110,9 @@ type Trigger struct {
 	// at which the host would kill the process with everything else in it.
 	Deadline time.Duration
 	Log      *slog.Logger
+	// Begin records the invocation until the function that it returns is told
+	// how it went; nil records nothing.
+	Begin func(ctx context.Context, name string) (context.Context, func(error))
 }
 
 func (t Trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +121,16 @@ func (t Trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	inv, err := Decode(r.Body)
 	if err == nil {
+		// A message belongs to the trace of who sent it, not of who delivers it.
+		if sent := inv.traceparent(); sent != "" {
+			ctx = obs.With(ctx, obs.Correlation{Invocation: obs.From(ctx).Invocation, Traceparent: sent})
+		}
+		done := func(error) {}
+		if t.Begin != nil {
+			ctx, done = t.Begin(ctx, t.Name)
+		}
 		err = t.Do(ctx, inv)
+		done(err)
 	}
 	if err != nil {
 		// The host drops the body of a failure, so the cause goes to the log.

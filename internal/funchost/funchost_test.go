@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/obs"
 )
 
 const object = `{"v":1,"kind":"sync"}`
@@ -128,6 +129,45 @@ func TestTriggerAnswers(t *testing.T) {
 	}, invocation(object))
 	if w.Body.Len() == 0 {
 		t.Error("empty answer")
+	}
+}
+
+// A message goes on with its sender's trace, if it has one, and with the
+// host's otherwise.
+func TestTraceOfMessage(t *testing.T) {
+	const host, sender = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-11111111111111111111111111111111-2222222222222222-00"
+	for properties, want := range map[string]string{
+		`{"traceparent":"` + sender + `"}`:       sender,
+		`{"traceparent":"` + sender + `x"}`:      host,
+		`{"traceparent":7}`:                      host,
+		`{}`:                                     host,
+		`"text"`:                                 host,
+		`null`:                                   host,
+		`{"Diagnostic-Id":"` + sender + `"}`:     host,
+		`{"x":1,"traceparent":"` + sender + `"}`: sender,
+	} {
+		var told error
+		trigger := Trigger{Name: "syncworker", Deadline: time.Minute, Log: slog.New(slog.DiscardHandler),
+			Do: func(ctx context.Context, _ Invocation) error {
+				if got := obs.From(ctx); got.Traceparent != want || got.Invocation != "inv" {
+					t.Errorf("%s: %+v, want %s", properties, got, want)
+				}
+				return errors.New("so")
+			},
+			Begin: func(ctx context.Context, name string) (context.Context, func(error)) {
+				if got := obs.Traceparent(ctx); got != want || name != "syncworker" {
+					t.Errorf("%s: begins %s under %s", properties, name, got)
+				}
+				return ctx, func(err error) { told = err }
+			},
+		}
+		r := httptest.NewRequest(http.MethodPost, "/syncworker", strings.NewReader(`{"Data":{"job":{}},"Metadata":{"ApplicationProperties":`+properties+`}}`))
+		r.Header.Set("traceparent", host)
+		r.Header.Set("X-Azure-Functions-InvocationId", "inv")
+		Correlate(trigger).ServeHTTP(httptest.NewRecorder(), r)
+		if told == nil {
+			t.Errorf("%s: the failure is not recorded", properties)
+		}
 	}
 }
 

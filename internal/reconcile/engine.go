@@ -16,7 +16,16 @@ import (
 	"rollcall/internal/job"
 )
 
-// Engine runs syncs. All fields but Audit are required.
+// Watch is told how runs go.
+type Watch interface {
+	// Phase is told that the run begins or goes on with its phase; what it
+	// returns is told how far the run has come when the phase ends or breaks off.
+	Phase(ctx context.Context, connection string, before job.Run) (context.Context, func(after job.Run, err error))
+	// Ended is told of the end of a run, once it is stored.
+	Ended(ctx context.Context, run job.Run)
+}
+
+// Engine runs syncs. All fields but Audit and Watch are required.
 type Engine struct {
 	Graph       Graph
 	Store       Store
@@ -24,6 +33,8 @@ type Engine struct {
 	Queue       Queue
 	// Audit is told when a tenant answers again that did not; nil tells nobody.
 	Audit Audit
+	// Watch is told how runs go; nil tells nobody.
+	Watch Watch
 	Now   func() time.Time
 	Log   *slog.Logger
 	// Budget is how long one slice works before it hands over.
@@ -52,6 +63,7 @@ type worker struct {
 	chosen connection.Settings
 	fence  job.Fence
 	last   job.Fence // as it was committed last
+	ends   bool      // the next commit of a closed run is its end
 	until  time.Time
 	meter  *job.Meter
 	log    *slog.Logger
@@ -313,5 +325,11 @@ func (w *worker) commit(ctx context.Context, b directory.Batch) error {
 	}
 	w.fence, w.last = f, f
 	w.moves.add(b.Changes)
+	if w.ends && !f.Open() {
+		w.ends = false
+		if w.Watch != nil {
+			w.Watch.Ended(ctx, f.Run)
+		}
+	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (w *worker) work(ctx context.Context) error {
 			return fault.New(fault.Invalid, "unknown phase %q", w.fence.Run.Phase)
 		}
 		p := all[at]
-		err := p.do(w, ctx)
+		err := w.watched(ctx, p.do)
 		if p.category != "" && w.dispensable(ctx, err) {
 			w.skip(ctx, p.category, err)
 			err = nil
@@ -108,6 +108,21 @@ func (w *worker) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// watched does a phase, and tells who watches.
+func (w *worker) watched(ctx context.Context, do func(*worker, context.Context) error) error {
+	if w.Watch == nil {
+		return do(w, ctx)
+	}
+	ctx, done := w.Watch.Phase(ctx, w.conn.ID, w.fence.Run)
+	err := do(w, ctx)
+	if errors.Is(err, errBudget) { // nothing has failed
+		done(w.fence.Run, nil)
+		return err
+	}
+	done(w.fence.Run, err)
+	return err
 }
 
 // maxAttempts is how often a category that the run can do without may fail

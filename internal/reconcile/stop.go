@@ -47,6 +47,7 @@ func (w *worker) drop(ctx context.Context) error {
 
 // end closes the open run in the fence.
 func (w *worker) end(s job.State) {
+	w.ends = true
 	w.fence.Run.Throttled = false
 	w.fence.End(s, w.Now().UTC())
 }

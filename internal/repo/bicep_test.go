@@ -139,6 +139,8 @@ func (c *propertyCheck) value(path string, v *node) {
 				c.value(path+"[]", item)
 			}
 		}
+	case "for_statement":
+		c.value(path+"[]", v.Nodes[len(v.Nodes)-1])
 	case "ternary_expression":
 		c.value(path, v.Nodes[1])
 		c.value(path, v.Nodes[2])

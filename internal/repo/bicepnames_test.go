@@ -12,7 +12,7 @@ import (
 // functions are those of Bicep that infra/ calls. Source: Bicep documentation,
 // "Bicep functions" and "Lambda expressions".
 var functions = []string{
-	"base64", "cidrSubnet", "concat", "empty", "environment", "filter", "guid", "items", "newGuid", "replace", "split",
+	"base64", "cidrSubnet", "concat", "empty", "environment", "filter", "guid", "items", "map", "newGuid", "replace", "resourceGroup", "split", "string",
 	"subscription", "subscriptionResourceId", "tenant", "toObject", "union", "uniqueString", "utcNow",
 }
 

@@ -52,6 +52,7 @@ var rooms = []room{
 	// how the process lives
 	{"internal/funchost", []string{"internal/fault", "internal/obs"}},
 	{"internal/obs", nil},
+	{"internal/telemetry", all(vocabulary, []string{"internal/obs"})},
 
 	// The stand-ins share no code with what they test: a mistake made on both
 	// sides would pass.
@@ -83,6 +84,8 @@ var libraries = []library{
 	{[]string{"github.com/Azure/azure-sdk-for-go/sdk/azidentity", "github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"}, []string{"internal/credential"}},
 	{[]string{"github.com/Azure/azure-sdk-for-go/sdk/azcore"}, []string{"internal/graph", "internal/tables", "internal/bus", "internal/credential", "handler", "internal/sandbox/..."}},
 	{[]string{"github.com/Azure/", "github.com/AzureAD/", "github.com/microsoft/"}, nil},
+	// what is recorded is told by package telemetry to those who do the work
+	{[]string{"go.opentelemetry.io/"}, []string{"internal/telemetry"}},
 	{[]string{"github.com/coreos/go-oidc/", "golang.org/x/oauth2"}, []string{"internal/signin"}},
 	{[]string{"github.com/danielgtaylor/huma/"}, []string{"internal/api"}},
 }

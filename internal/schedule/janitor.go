@@ -41,8 +41,8 @@ type Previews interface {
 }
 
 // Janitor goes through all connections, repairs what crashes left behind, and
-// judges who is disconnected. All fields are required, but for Credentials:
-// without them nobody is warned of their end.
+// judges who is disconnected. All fields are required, but for Aged
+// and Credentials: without these nobody is warned of their end.
 type Janitor struct {
 	Store       Keeper
 	Previews    Previews
@@ -52,6 +52,9 @@ type Janitor struct {
 	Credentials Credentials
 	Now         func() time.Time
 	Log         *slog.Logger
+	// Aged is told how long ago each live connection's last success was; nil
+	// tells nobody.
+	Aged func(ctx context.Context, connection string, age time.Duration)
 	// Retention is how long committed changes can be read; 0 means forever.
 	Retention time.Duration
 
@@ -93,7 +96,7 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 		_, err := j.Store.SweepNonces(ctx, now)
 		return err
 	})
-	all, err := j.count(ctx)
+	all, err := j.count(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,7 @@ type census struct {
 	verified int
 }
 
-func (j *Janitor) count(ctx context.Context) (all census, err error) {
+func (j *Janitor) count(ctx context.Context, now time.Time) (all census, err error) {
 	all.tenants, all.owns = make(map[string]string), make(map[string]string)
 	for c, err := range j.connections(ctx) {
 		if err != nil {
@@ -163,6 +166,7 @@ func (j *Janitor) count(ctx context.Context) (all census, err error) {
 		if !c.Live() {
 			continue
 		}
+		j.age(ctx, &c, now)
 		if c.OwnApp == "" {
 			all.verified++
 		}
@@ -171,6 +175,19 @@ func (j *Janitor) count(ctx context.Context) (all census, err error) {
 		}
 	}
 	return all, nil
+}
+
+// age tells how long ago the connection's last success was, and warns of one
+// that is late; not of one that is disconnected, which is tried once a day and
+// has been told of.
+func (j *Janitor) age(ctx context.Context, c *connection.Connection, now time.Time) {
+	age, late := c.Age(now)
+	if late && c.Status != connection.Disconnected {
+		j.Log.WarnContext(ctx, "tenant not synced for twice its interval", "connection", c.ID, "status", string(c.Status), "hours", int(age/time.Hour))
+	}
+	if j.Aged != nil && age > 0 {
+		j.Aged(ctx, c.ID, age)
+	}
 }
 
 // holds reports whether the tenant is the connection's. Who is paused or

@@ -1,9 +1,12 @@
 package schedule_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +46,40 @@ func (w *world) owner(tenant string) string {
 		w.t.Fatal(err)
 	}
 	return id
+}
+
+// The janitor tells the age of each live connection's last success, and warns
+// of those that are late, but for whoever has withdrawn the app.
+func TestLate(t *testing.T) {
+	w := newWorld(t)
+	now := w.clock.Now()
+	with := func(s connection.Status, ago time.Duration) string {
+		return w.add(now.AddDate(90, 0, 0), func(c *connection.Connection) {
+			c.Status, c.LastSuccess, c.Interval = s, now.Add(-ago), 12*time.Hour
+		})
+	}
+	fresh, late, failed := with(connection.OK, 23*time.Hour), with(connection.Held, 25*time.Hour), with(connection.Failed, 49*time.Hour)
+	gone, paused := with(connection.Disconnected, 100*time.Hour), with(connection.Paused, 100*time.Hour)
+	var log bytes.Buffer
+	j := w.janitor()
+	ages := map[string]time.Duration{}
+	j.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	j.Aged = func(_ context.Context, id string, age time.Duration) { ages[id] = age }
+	if err := j.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]struct {
+		age  time.Duration
+		told string
+	}{
+		fresh: {23 * time.Hour, ""}, late: {25 * time.Hour, `"status":"held","hours":25`}, failed: {49 * time.Hour, `"status":"failed","hours":49`},
+		gone: {100 * time.Hour, ""}, paused: {0, ""},
+	} {
+		line := `"msg":"tenant not synced for twice its interval","connection":"` + id + `",` + want.told
+		if got := strings.Contains(log.String(), line); got != (want.told != "") || ages[id] != want.age {
+			t.Errorf("%s: told %v, age %s, want %q and %s", id, got, ages[id], want.told, want.age)
+		}
+	}
 }
 
 // Only claims of connections that never came to use them are given up, and
