@@ -3,6 +3,7 @@ package tables
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"flag"
@@ -222,7 +223,7 @@ func readRows(t *testing.T, name string) {
 		}
 		putRaw(t, st.Table, string(st.Entity))
 		t.Cleanup(func() {
-			_, _ = server.Client().NewClient(st.Table).DeleteEntity(t.Context(), keys.PartitionKey, keys.RowKey, nil)
+			_, _ = server.Client().NewClient(st.Table).DeleteEntity(context.Background(), keys.PartitionKey, keys.RowKey, nil)
 		})
 		data, err := base64.StdEncoding.DecodeString(keys.D0)
 		if err != nil {
