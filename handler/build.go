@@ -118,8 +118,9 @@ func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Tel
 	machine := api.New(api.Options{
 		Connections: store, Runs: store, Directory: store, Teams: store, Holdings: store, Groups: msgraph, Removals: store, Plans: store,
 		Syncer: scheduler, Decider: scheduler, Linker: links, Governor: governor, Audit: store, Apps: creds, Registered: c.apps,
-		Service: api.Service{Cloud: c.cloud.name, Credential: c.credential, Vault: c.vault, Credentials: creds, Waves: store},
-		LinkTTL: c.linkTTL, Now: now, Log: log,
+		Service:    api.Service{Cloud: c.cloud.name, Credential: c.credential, Vault: c.vault, Credentials: creds, Waves: store},
+		Operations: api.Operations{Fleet: governor, Requeuer: scheduler, DeadLetters: jobs},
+		LinkTTL:    c.linkTTL, Now: now, Log: log,
 	})
 	janitor := &schedule.Janitor{
 		Store: store, Previews: store, Repairers: []schedule.Repairer{governor, engine, scheduler, verifier},

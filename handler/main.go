@@ -3,7 +3,7 @@
 //
 // It listens before it does anything slow, and never exits with status 0: the
 // host would not start it again. Called as register-app, it registers apps
-// instead and serves nothing.
+// instead and serves nothing; as ops, it is a client of its own API.
 package main
 
 import (
@@ -23,6 +23,9 @@ import (
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "register-app" {
 		os.Exit(registerApp(os.Args[2:], os.Getenv, os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "ops" {
+		os.Exit(ops(os.Args[2:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 	}
 	c, _, err := load(os.Getenv)
 	log := obs.New(os.Stdout, c.level)

@@ -12,14 +12,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/internal/sandbox/wiretest"
 )
+
+// wires are a store and a queue for those tests that need no more.
+var wires *wiretest.Wires
 
 // TestMain is main itself when a test starts this binary as the handler.
 func TestMain(m *testing.M) {
 	if os.Getenv("ROLLCALL_TEST_MAIN") != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	wiretest.Main(m, wiretest.Options{NodeModules: "../node_modules"}, func(w *wiretest.Wires) { wires = w })
 }
 
 // process starts the handler with the given settings.

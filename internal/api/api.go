@@ -138,6 +138,7 @@ type Options struct {
 	// Registered are the vendor's app registrations.
 	Registered connection.Apps
 	Service    Service
+	Operations Operations
 	// LinkTTL is how long a new secure link works.
 	LinkTTL time.Duration
 	Now     func() time.Time
@@ -205,6 +206,7 @@ func New(o Options) *API {
 	a.holdingRoutes()
 	a.groupRoutes()
 	a.changeRoutes()
+	a.operationRoutes()
 	loosen(a.huma.OpenAPI())
 	a.document = sync.OnceValues(func() (asJSON, asYAML []byte) { return render(a.huma.OpenAPI()) })
 	a.mux.HandleFunc("GET /v1/openapi.json", serve("application/openapi+json", a.Document))

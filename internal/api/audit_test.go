@@ -18,9 +18,9 @@ import (
 
 // auditActions are the actions that the API may note.
 var auditActions = []string{
-	"app.clear", "app.set", "approval.give", "approval.withdraw", "connection.create", "guard.change", "guard.override",
-	"link.resend", "link.revoke", "offboard", "pause", "person.erase", "person.sync", "plan.approve", "plan.reject", "preview",
-	"resume", "schedule.change", "settings.change", "sync", "transfer",
+	"app.clear", "app.set", "approval.give", "approval.withdraw", "connection.create", "connection.import", "dead-letters.resubmit", "guard.change", "guard.override",
+	"link.resend", "link.revoke", "offboard", "pause", "pause.all", "person.erase", "person.sync", "plan.approve", "plan.reject", "preview",
+	"requeue", "requeue.all", "resume", "resume.all", "schedule.change", "settings.change", "sync", "transfer",
 }
 
 // Whatever is not a GET names its actions in the document, takes an actor, is
@@ -47,6 +47,8 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		done++
 		return connection.Connection{}, nil
 	}
+	full.requeue = func(string, time.Time, time.Duration) (string, error) { done++; return "r", nil }
+	full.resubmit = func(string, int64, int) (map[job.Fate]int, bool, error) { done++; return nil, false, nil }
 	full.ownApp = func(string) (string, error) { done++; return "", nil }
 	before := maps.Clone(full.connections)
 	var seen []string

@@ -146,13 +146,10 @@ func (a *API) connectionRoutes() {
 			"inviting the same company twice gives two connections with links of their own, of which only one can connect a given tenant. " +
 			"So a repeated call is harmless, and an invitation that nobody follows just expires." + settingsInWords + scheduleInWords,
 	}, audited("connection.create", func(in *createRequest) map[string]string {
-		d := in.Body.Settings.detail()
-		maps.Copy(d, in.Body.Schedule.detail())
-		if in.Body.Tenant != "" {
-			d["tenant"] = strings.ToLower(in.Body.Tenant)
-		}
-		return d
-	}), a.create)
+		return in.Body.detail()
+	}), func(ctx context.Context, in *createRequest) (*created, error) {
+		return a.invite(ctx, in.id, in.Actor, in.Body, nil)
+	})
 	register(a, huma.Operation{
 		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections",
 		Tags: []string{tagConnections}, Summary: "List connections", Description: "All connections in ID order." + pagesInWords,
@@ -172,20 +169,31 @@ func (a *API) connectionRoutes() {
 	})
 }
 
-func (a *API) create(ctx context.Context, in *createRequest) (*created, error) {
+// detail is what the request names, for the audit log.
+func (b *ConnectionRequest) detail() map[string]string {
+	d := b.Settings.detail()
+	maps.Copy(d, b.Schedule.detail())
+	if b.Tenant != "" {
+		d["tenant"] = strings.ToLower(b.Tenant)
+	}
+	return d
+}
+
+// invite makes a connection; guard is nil for the service's own limits.
+func (a *API) invite(ctx context.Context, id, actor string, in ConnectionRequest, guard *connection.Guard) (*created, error) {
 	now := a.Now().UTC().Truncate(time.Second)
 	c := connection.Connection{
-		ID: in.id, Company: in.Body.Company, Name: in.Body.Name,
-		NamedTenant: strings.ToLower(in.Body.Tenant), Status: connection.Invited,
-		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: in.Actor,
+		ID: id, Company: in.Company, Name: in.Name, Guard: guard,
+		NamedTenant: strings.ToLower(in.Tenant), Status: connection.Invited,
+		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: actor,
 	}
-	if err := in.Body.Settings.apply(&c); err != nil {
+	if err := in.Settings.apply(&c); err != nil {
 		return nil, err
 	}
 	if err := a.coverable(&c); err != nil {
 		return nil, err
 	}
-	if err := in.Body.Schedule.apply(&c, now); err != nil {
+	if err := in.Schedule.apply(&c, now); err != nil {
 		return nil, err
 	}
 	err := a.Connections.CreateConnection(ctx, c)

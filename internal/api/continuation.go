@@ -31,6 +31,8 @@ const (
 	listPositions   = "positions"
 	listMailboxes   = "mailboxes"
 	listAudit       = "audit"
+	listDeadLetters = "dead-letters"
+	listRequeue     = "requeue-all"
 )
 
 // continuation returns the token for the cursor after, "" for none.

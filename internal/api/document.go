@@ -19,6 +19,7 @@ const (
 	tagRuns        = "Runs"
 	tagDirectory   = "Directory"
 	tagService     = "Service"
+	tagOperations  = "Operations"
 )
 
 // pagesInWords ends the description of every list that continues.
@@ -42,6 +43,7 @@ func describe() *huma.OpenAPI {
 			{Name: tagConnections, Description: "The links between companies and tenants."},
 			{Name: tagRuns, Description: "Syncs, asked for and done."},
 			{Name: tagDirectory, Description: "What is stored, and how it changed."},
+			{Name: tagOperations, Description: "What an operator does when something went wrong, to many connections or to the queue."},
 			{Name: tagService, Description: "How the service itself stands."},
 		},
 		Components: &huma.Components{

@@ -83,6 +83,9 @@ func openapi(t *testing.T) (d document) {
 // invited is a connection whose administrator may consent.
 const invited = "bbbq2x5n3jd4mzs6ab2chtwyeu"
 
+// halted is a connection that was paused with all others.
+const halted = "2aaq2x5n3jd4mzs6ab2chtwyeu"
+
 // furnished is a bench on which every operation succeeds, with the bodies to
 // send, by operation, and what makes a path of its pattern.
 func furnished() (b *bench, bodies map[string]string, path func(pattern, operation string) string) {
@@ -98,6 +101,12 @@ func furnished() (b *bench, bodies map[string]string, path func(pattern, operati
 	for id := range b.connections {
 		b.set(id, func(c *connection.Connection) { c.ID = id })
 	}
+	b.connections[halted] = connection.Connection{
+		ID: halted, Company: "c3", Name: "Halted", Status: connection.Paused, Tenant: tenant, Link: 1, LinkExpires: now, CreatedAt: now, Version: "1",
+		Paused: &connection.Pause{At: now, By: "Ada", Before: connection.OK, All: true},
+	}
+	b.requeue = func(string, time.Time, time.Duration) (string, error) { return "r", nil }
+	b.resubmit = func(string, int64, int) (map[job.Fate]int, bool, error) { return nil, false, nil }
 	b.crowd(contoso, 1)
 	b.hold(contoso, 0)
 	b.runs[contoso] = []job.Run{{ID: "r", State: job.Running}}
@@ -110,6 +119,7 @@ func furnished() (b *bench, bodies map[string]string, path func(pattern, operati
 		"approve-removals":    `{"hash":"` + planHash + `"}`,
 		"reject-removals":     `{"hash":"` + planHash + `"}`,
 		"transfer-connection": `{"to":"` + fabrica + `"}`,
+		"import-connection":   `{"version":1,"company":"c","name":"n"}`,
 	}
 	return b, bodies, func(pattern, operation string) string {
 		target := strings.NewReplacer("{id}", contoso, "{run}", "r", "{person}", personID(0), "{team}", team1, "{position}", position).Replace(pattern)
@@ -130,10 +140,10 @@ func TestOpenAPIComplete(t *testing.T) {
 		t.Errorf("version %q, security %v", d.OpenAPI, d.Security)
 	}
 	b, bodies, path := furnished()
-	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "clear-app", "create-connection", "erase-person", "list-audit", "list-changes",
-		"list-connections", "list-licenses", "list-mailboxes", "list-members", "list-people", "list-positions", "list-removals", "list-runs", "list-teams",
-		"offboard-connection", "pause-connection", "preview-connection", "read-connection", "read-person", "read-position", "read-run", "read-service",
-		"read-team", "reject-removals", "resume-connection", "search-groups", "set-app", "sync-connection", "sync-person", "transfer-connection", "withdraw-approval"}
+	want := []string{"approve-person", "approve-removals", "change-connection", "change-link", "clear-app", "create-connection", "erase-person", "export-connection", "import-connection", "list-audit", "list-changes",
+		"list-connections", "list-dead-letters", "list-licenses", "list-mailboxes", "list-members", "list-people", "list-positions", "list-removals", "list-runs", "list-teams",
+		"offboard-connection", "pause-all", "pause-connection", "preview-connection", "read-connection", "read-person", "read-position", "read-run", "read-service",
+		"read-team", "reject-removals", "requeue-all", "requeue-connection", "resubmit-dead-letters", "resume-all", "resume-connection", "search-groups", "set-app", "sync-connection", "sync-person", "transfer-connection", "withdraw-approval"}
 	var got []string
 	for p, item := range d.Paths {
 		for method, op := range item {
@@ -210,7 +220,7 @@ func TestOpenAPISchemas(t *testing.T) {
 			if request && (p["examples"] == nil || p["description"] == nil) {
 				t.Errorf("%s.%s: no example or description", name, prop)
 			}
-			if required := map[string]int{"ConnectionChangeRequest.guard": 4, "ConnectionChangeRequest.schedule": 1, "ConnectionRequest.schedule": 1}[name+"."+prop]; required > 0 {
+			if required := map[string]int{"ConnectionChangeRequest.guard": 4, "ConnectionChangeRequest.schedule": 1, "ConnectionRequest.schedule": 1, "ImportRequest.schedule": 1, "ImportRequest.guard": 4}[name+"."+prop]; required > 0 {
 				if !reflect.DeepEqual(p["type"], []any{"object", "null"}) || p["additionalProperties"] != false || len(p["required"].([]any)) != required {
 					t.Errorf("%s.%s: %v", name, prop, p)
 				}

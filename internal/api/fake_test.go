@@ -62,6 +62,10 @@ type fake struct {
 	ownApp    func(secret string) (string, error)
 	expiring  func(within time.Duration, owns map[string]string) ([]connection.Expiry, error)
 	wave      connection.Wave
+	requeue   func(id string, since time.Time, window time.Duration) (string, error)
+	dead      []job.DeadLetter
+	resubmit  func(id string, sequence int64, limit int) (map[job.Fate]int, bool, error)
+	fates     map[string]job.Fate // that the API gives the dead letters, by run
 }
 
 func newFake() *fake {
@@ -211,6 +215,7 @@ func newBench() *bench {
 		Removals: b.fake, Plans: b.fake, Decider: b.fake, Governor: b.fake, Audit: b.fake, Apps: b.fake,
 		Registered: connection.Apps{"base": appBase, "mailboxes": appMailboxes},
 		Service:    Service{Cloud: "public", Credential: "certificate", Vault: "https://contoso-kv.vault.azure.net/", Credentials: b.fake, Waves: b.fake},
+		Operations: Operations{Fleet: b.fake, Requeuer: b.fake, DeadLetters: b.fake},
 		LinkTTL:    14 * 24 * time.Hour, Now: func() time.Time { return now },
 		Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
 	})

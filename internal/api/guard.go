@@ -88,13 +88,10 @@ func (*overrideChange) Schema(huma.Registry) *huma.Schema {
 // Resolve refuses what huma lets pass: it takes null for whatever may be
 // absent, and in an object that may be null for each property.
 func (b *ConnectionChangeRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs []error) {
-	if l := b.Guard.limits; l != nil && (l.MaxCount == nil || l.MaxPercent == nil || l.MaxTeams == nil || l.MaxMemberships == nil) {
-		errs = append(errs, &huma.ErrorDetail{Location: at.With("guard"), Message: "expected four integers: maxCount, maxPercent, maxTeams and maxMemberships"})
-	}
 	if b.GuardOverride.given && b.GuardOverride.leave == nil {
 		errs = append(errs, &huma.ErrorDetail{Location: at.With("guardOverride"), Message: "expected boolean"})
 	}
-	return slices.Concat(errs, b.Settings.nulls(at), b.Schedule.nulls(at))
+	return slices.Concat(b.Guard.gaps(at), errs, b.Settings.nulls(at), b.Schedule.nulls(at))
 }
 
 func (a *API) guardRoutes() {
@@ -120,14 +117,7 @@ func (b *ConnectionChangeRequest) acts() (acts []act) {
 		acts = append(acts, act{"schedule.change", b.Schedule.detail()})
 	}
 	if b.Guard.given {
-		d := map[string]string{"guard": "null"}
-		if l := b.Guard.limits; l != nil {
-			d = map[string]string{
-				"maxCount": strconv.Itoa(*l.MaxCount), "maxPercent": strconv.Itoa(*l.MaxPercent),
-				"maxTeams": strconv.Itoa(*l.MaxTeams), "maxMemberships": strconv.Itoa(*l.MaxMemberships),
-			}
-		}
-		acts = append(acts, act{"guard.change", d})
+		acts = append(acts, act{"guard.change", b.Guard.detail()})
 	}
 	if b.GuardOverride.given {
 		acts = append(acts, act{"guard.override", map[string]string{"leave": strconv.FormatBool(*b.GuardOverride.leave)}})
@@ -147,12 +137,7 @@ func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], 
 	now := a.Now().UTC()
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
 		if body.Guard.given {
-			c.Guard = nil
-			if l := body.Guard.limits; l != nil {
-				c.Guard = &connection.Guard{
-					MaxCount: *l.MaxCount, MaxPercent: *l.MaxPercent, MaxTeams: *l.MaxTeams, MaxMemberships: *l.MaxMemberships,
-				}
-			}
+			c.Guard = body.Guard.guard()
 		}
 		if body.GuardOverride.given {
 			c.Override = nil

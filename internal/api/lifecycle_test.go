@@ -185,7 +185,7 @@ func TestPaused(t *testing.T) {
 	path := "/v1/connections/" + fabrica
 	var v Connection
 	read(t, b.do(get, path, ""), 200, &v)
-	if v.Status != "paused" || v.Paused == nil || *v.Paused != (Paused{now, "Ada"}) {
+	if v.Status != "paused" || v.Paused == nil || *v.Paused != (Paused{now, "Ada", false}) {
 		t.Errorf("%+v", v)
 	}
 	b.manual = func(string, string) (string, error) {

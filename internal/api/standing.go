@@ -26,6 +26,8 @@ type Schedule struct {
 type Paused struct {
 	At time.Time `json:"at" example:"2026-11-21T09:40:00Z"`
 	By string    `json:"by,omitempty" doc:"Who asked for it, as the vendor asserted." example:"ada@vendor.example"`
+	// WithAll is absent where it is false, as in documents from before.
+	WithAll bool `json:"withAll,omitempty" doc:"true if it was paused with all connections, and is resumed with them." example:"true"`
 }
 
 // Health is what failures so far say of a connection.
@@ -116,7 +118,7 @@ func (a *API) shapeConnection(c *connection.Connection, seen connection.Status) 
 		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}
 	}
 	if p := c.Paused; p != nil {
-		v.Paused = &Paused{At: p.At.UTC(), By: p.By}
+		v.Paused = &Paused{At: p.At.UTC(), By: p.By, WithAll: p.All}
 	}
 	if h := c.Health; h.Failures > 0 || h.Suspicion != nil {
 		v.Health = &Health{Failures: h.Failures}

@@ -66,6 +66,10 @@ func New(cred azcore.TokenCredential, o Options) (*Queue, error) {
 func (q *Queue) Send(ctx context.Context, j job.Job, at time.Time) (err error) {
 	id := j.MessageID()
 	defer fault.Wrap(&err, "bus: send %s", id)
+	return q.send(ctx, j, id, at)
+}
+
+func (q *Queue) send(ctx context.Context, j job.Job, id string, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	sender, err := q.open()

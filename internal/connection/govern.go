@@ -32,6 +32,8 @@ type Pause struct {
 	By string    `json:"by,omitempty"`
 	// Before is the status to which the connection returns.
 	Before Status `json:"before"`
+	// All is true if it was paused with all others: it is resumed with them.
+	All bool `json:"all,omitempty"`
 }
 
 // Offboarding is the end of a connection.

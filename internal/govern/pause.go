@@ -9,23 +9,38 @@ import (
 )
 
 // Pause stops the connection's syncs until [Governor.Resume]. A run that is
-// open ends when its next slice begins. A paused connection stays as it is. It
+// open ends when its next slice begins. A paused connection stays as it is, but
+// that one paused with all others stays paused when these are resumed. It
 // returns [fault.Conflict] with code "offboarded" for a connection that has
 // ended, and [fault.Denied] with code "not_connected" for one that nobody has
 // connected yet.
 func (g *Governor) Pause(ctx context.Context, id, actor string) (_ connection.Connection, err error) {
 	defer fault.Wrap(&err, "govern: pause %s", id)
+	return g.pause(ctx, id, actor, false)
+}
+
+// PauseWithAll is [Governor.Pause] as part of a pause of all connections:
+// [Governor.ResumeWithAll] ends it. One that is paused already stays as it is.
+func (g *Governor) PauseWithAll(ctx context.Context, id, actor string) (_ connection.Connection, err error) {
+	defer fault.Wrap(&err, "govern: pause %s with all", id)
+	return g.pause(ctx, id, actor, true)
+}
+
+func (g *Governor) pause(ctx context.Context, id, actor string, all bool) (connection.Connection, error) {
 	return g.update(ctx, id, func(c *connection.Connection) (bool, error) {
 		switch {
 		case c.Offboarding != nil:
 			return false, ended(c)
+		case c.Status == connection.Paused && !all && c.Paused != nil && c.Paused.All:
+			c.Paused.At, c.Paused.By, c.Paused.All = g.Now().UTC(), actor, false
+			return true, nil
 		case c.Status == connection.Paused:
 			return false, nil
 		case !slices.Contains(connection.Transitions[c.Status], connection.Paused):
 			return false, fault.New(fault.Denied, "status is %q", c.Status).WithCode(codeNotConnected).
 				WithRemedy("There is nothing to pause before a tenant is connected. Revoke the link to keep the customer from connecting.")
 		}
-		c.Paused = &connection.Pause{At: g.Now().UTC(), By: actor, Before: c.Status}
+		c.Paused = &connection.Pause{At: g.Now().UTC(), By: actor, Before: c.Status, All: all}
 		return true, c.Move(connection.Paused)
 	})
 }
@@ -36,11 +51,22 @@ func (g *Governor) Pause(ctx context.Context, id, actor string) (_ connection.Co
 // returns [fault.Conflict] with code "offboarded".
 func (g *Governor) Resume(ctx context.Context, id, _ string) (_ connection.Connection, err error) {
 	defer fault.Wrap(&err, "govern: resume %s", id)
+	return g.resume(ctx, id, false)
+}
+
+// ResumeWithAll is [Governor.Resume] for a connection that was paused with all
+// others; any other one stays as it is.
+func (g *Governor) ResumeWithAll(ctx context.Context, id, _ string) (_ connection.Connection, err error) {
+	defer fault.Wrap(&err, "govern: resume %s with all", id)
+	return g.resume(ctx, id, true)
+}
+
+func (g *Governor) resume(ctx context.Context, id string, all bool) (connection.Connection, error) {
 	return g.update(ctx, id, func(c *connection.Connection) (bool, error) {
 		switch {
 		case c.Offboarding != nil:
 			return false, ended(c)
-		case c.Status != connection.Paused:
+		case c.Status != connection.Paused || all && (c.Paused == nil || !c.Paused.All):
 			return false, nil
 		}
 		if err := c.Move(before(c)); err != nil {

@@ -100,3 +100,55 @@ func TestPauseAfterTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A pause of all is ended by a resumption of all; a pause for its own reason,
+// before or since, is not.
+func TestPauseWithAll(t *testing.T) {
+	w := newWorld(t)
+	free := w.add(func(c *connection.Connection) { c.Status = connection.Held })
+	before, since := w.add(nil), w.add(nil)
+	must := func(c connection.Connection, err error) connection.Connection {
+		t.Helper()
+		w.must(err)
+		return c
+	}
+	must(w.Pause(t.Context(), before, "anna"))
+	for range 2 {
+		for _, id := range []string{free, before, since} {
+			must(w.PauseWithAll(t.Context(), id, "ops"))
+		}
+	}
+	if p := w.read(free).Paused; p == nil || *p != (connection.Pause{At: w.clock.Now(), By: "ops", Before: connection.Held, All: true}) {
+		t.Errorf("paused %+v", p)
+	}
+	if p := w.read(before).Paused; p == nil || p.By != "anna" || p.All {
+		t.Errorf("paused before: %+v", p)
+	}
+	w.clock.Advance(time.Minute)
+	must(w.Pause(t.Context(), since, "bob"))
+	if p := w.read(since).Paused; p == nil || *p != (connection.Pause{At: w.clock.Now(), By: "bob", Before: connection.OK}) {
+		t.Errorf("paused since: %+v", p)
+	}
+	for range 2 {
+		for id, want := range map[string]connection.Status{free: connection.Held, before: connection.Paused, since: connection.Paused} {
+			if c := must(w.ResumeWithAll(t.Context(), id, "ops")); c.Status != want || w.read(id).Status != want {
+				t.Errorf("resumed to %s, want %s", c.Status, want)
+			}
+		}
+	}
+	must(w.PauseWithAll(t.Context(), free, "ops"))
+	if c := must(w.Resume(t.Context(), free, "anna")); c.Status != connection.Held || c.Paused != nil {
+		t.Errorf("one of all, resumed alone: %+v", c)
+	}
+	if _, err := w.PauseWithAll(t.Context(), w.add(func(c *connection.Connection) { c.Status = connection.Invited }), ""); fault.Of(err).Code != "not_connected" {
+		t.Errorf("invited: %v", err)
+	}
+	must(w.Offboard(t.Context(), free, false, ""))
+	_, pause := w.PauseWithAll(t.Context(), free, "")
+	_, resume := w.ResumeWithAll(t.Context(), free, "")
+	for _, err := range []error{pause, resume} {
+		if fault.Of(err).Code != "offboarded" {
+			t.Errorf("error %v", err)
+		}
+	}
+}
