@@ -17,7 +17,7 @@ BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrom
 BUILD = go build -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help test check dist sandbox demo crash faults fuzz deps packages tools ready clean
+.PHONY: help test check dist sandbox demo crash faults bench fuzz deps packages tools ready clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,8 @@ dist: ## stage the package that the Functions host runs, in dist/
 	GOOS=linux GOARCH=$(ARCH) $(BUILD) -ldflags="-s -w" -o "$(DIST)/handler" ./handler
 	@chmod 0755 "$(DIST)/handler"
 
-sandbox: build/sandbox ## run everything on this machine; DATA=folder loads a directory export
-	@exec build/sandbox -dist "$(DIST)" $(if $(DATA),-data "$(DATA)")
+sandbox: build/sandbox ## run everything on this machine; DATA=folder loads a directory export, ZIP=file runs a released package
+	@exec build/sandbox -dist "$(or $(ZIP),$(DIST))" $(if $(DATA),-data "$(DATA)")
 
 demo: build/sandbox ## tell the whole story without a keyboard, checking every figure
 	@exec build/sandbox -dist "$(DIST)" demo
@@ -65,6 +65,9 @@ crash: tools node_modules/.package-lock.json dist ## kill the real binary RUNS=5
 faults: tools node_modules/.package-lock.json ## let every fault hit every request of every kind of run; CELLS=expression for some
 	@go test -c -o build/faults.test ./internal/reconcile
 	cd internal/reconcile && ROLLCALL_FAULTS='$(CELLS)' "$(CURDIR)/build/faults.test" -test.run 'TestFaults$$' -test.parallel 4 -test.timeout 60m
+
+bench: ## what the shipped binary weighs and how fast it starts; fails beyond its limits
+	@go test -run '^$$' -bench Package -benchtime 15x ./internal/repo
 
 fuzz: ## run every fuzzer for FUZZTIME=30s
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' $(GO_DIRS) | xargs -n1 dirname | sort -u); do \

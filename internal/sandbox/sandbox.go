@@ -43,7 +43,8 @@ const (
 
 // Options say what to run. Dist and NodeModules are required.
 type Options struct {
-	// Dist is the staged package, NodeModules the folder with azurite.
+	// Dist is the staged package, as a folder or as a zip; NodeModules the folder
+	// with azurite.
 	Dist, NodeModules string
 	// Addr is where the app is reached over TLS; 127.0.0.1:0 by default.
 	Addr string
@@ -119,6 +120,13 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.transport.Proxy = nil
 	if s.dir, err = os.MkdirTemp("", "rollcall-sandbox-"); err != nil {
 		return nil, err
+	}
+	if filepath.Ext(o.Dist) == ".zip" {
+		to := filepath.Join(s.dir, "package")
+		if err = unzip(o.Dist, to); err != nil {
+			return nil, err
+		}
+		o.Dist = to
 	}
 	s.RootFile = filepath.Join(s.dir, "root.pem")
 	if err = os.WriteFile(s.RootFile, s.CA.PEM(), 0o600); err != nil {

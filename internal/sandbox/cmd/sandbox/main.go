@@ -23,7 +23,7 @@ import (
 
 func main() {
 	var o sandbox.Options
-	flag.StringVar(&o.Dist, "dist", "dist", "folder of the staged package (make dist)")
+	flag.StringVar(&o.Dist, "dist", "dist", "folder of the staged package (make dist), or a zip of what is in it")
 	flag.StringVar(&o.NodeModules, "node-modules", "node_modules", "folder with azurite (npm ci)")
 	flag.StringVar(&o.Addr, "addr", "127.0.0.1:7443", "where to reach the app")
 	people := flag.Int("people", 1000, "people in the largest of the three tenants")
