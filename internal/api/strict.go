@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
+	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -49,8 +52,30 @@ func (a *API) strict(ctx huma.Context, next func(huma.Context)) {
 			return
 		}
 		r.Header.Set("Content-Type", t) // huma compares it letter by letter
+	} else if gather(w, r) > maxBody {
+		// What takes no body ignores a small one; of a large one somebody
+		// thinks that it says something.
+		write(w, problem(codeTooLarge, "This operation takes no body, and one of more than %d bytes came.", maxBody))
+		return
 	}
 	next(ctx)
+}
+
+// gather reads the body of an operation that describes none, for at most
+// bodyTime, and keeps it for whoever looks at it all the same. It returns how
+// many bytes came, at most one more than maxBody.
+func gather(w http.ResponseWriter, r *http.Request) int {
+	if r.Body == nil || r.Body == http.NoBody {
+		return 0
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // a writer of a test knows none
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return len(b)
 }
 
 func checkQuery(op *huma.Operation, raw string) *Problem {
