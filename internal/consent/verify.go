@@ -168,8 +168,11 @@ func judge(c *connection.Connection, probe error, now time.Time) {
 		c.Hasten(now)
 		c.NextDue = now // a slot that passed meanwhile may have been used up
 	case now.Before(c.Verify.Since.Add(Limit)):
-		c.Problem = problem(probe, now, "Microsoft does not confirm the permissions yet.",
-			"Nothing needs to be done: the check is repeated for up to 30 minutes.")
+		// What mends a lasting refusal would mislead: this one is expected.
+		c.Problem = &connection.Problem{
+			Code: fault.Of(probe).Code, Message: "Microsoft does not confirm the permissions yet.",
+			Remedy: "Nothing needs to be done: the check is repeated for up to 30 minutes.", At: now,
+		}
 	default:
 		c.Status = connection.Failed
 		c.Problem = problem(probe, now, "Microsoft did not confirm the permissions within 30 minutes.",
