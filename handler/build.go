@@ -123,7 +123,7 @@ func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Tel
 		LinkTTL:    c.linkTTL, Now: now, Log: log,
 	})
 	janitor := &schedule.Janitor{
-		Store: store, Previews: store, Repairers: []schedule.Repairer{governor, engine, scheduler, verifier},
+		Store: store, Previews: store, Places: store, Repairers: []schedule.Repairer{governor, engine, scheduler, verifier},
 		Waves: store, Audit: store, Credentials: creds, Aged: seen.Aged, Now: now, Log: log, Retention: c.retention,
 	}
 	worker := syncworker.Function{

@@ -79,7 +79,7 @@ func load(getenv func(string) string) (config, []setting, error) {
 
 		credential:   r.choice("ENTRA_CREDENTIAL", "federated", "By what the apps prove themselves: the managed identity, which they trust as a federated credential; a certificate; or a client secret in Key Vault.", "federated", "certificate", "secret"),
 		certificates: r.files("ENTRA_CERTIFICATE_FILES", "PEM or PFX files with certificate and private key, newest first, if the certificate is not in Key Vault."),
-		vault:        r.optionalOrigin("KEY_VAULT_URL", "Key Vault with the app's certificate or secret, and with customers' own apps."),
+		vault:        r.optionalOrigin("KEY_VAULT_URL", "Key Vault with the app's certificate or secret, and with customers' own apps.", false),
 		vaultDial:    r.hostPort("KEY_VAULT_CUSTOM_ENDPOINT", "Where to connect to the vault if not at its own name."),
 		certificate:  r.vaultName("ENTRA_CERTIFICATE_NAME", "The certificate's name in Key Vault."),
 		secret:       r.vaultName("ENTRA_SECRET_NAME", "The client secret's name in Key Vault; the apps of ENTRA_APPS have their own, named <name>-base and <name>-teams."),
@@ -106,9 +106,9 @@ func load(getenv func(string) string) (config, []setting, error) {
 		archived:  r.duration("ARCHIVED_MAX_AGE", "0s", 0, 87600*time.Hour, "How long people stay archived before they are purged, with what the changes say of them; 0s keeps them."),
 		retention: r.duration("CHANGES_RETENTION", "720h", 0, 8760*time.Hour, "How long committed changes can be read; 0s keeps them forever."),
 
-		level: r.level("LOG_LEVEL", "info", "Least level that is logged."),
+		level: r.level("LOG_LEVEL", "info", "Least level that is logged. No higher one can be had: alerts look for lines of level info, and for their absence."),
 
-		collector:        r.optionalOrigin("OTEL_EXPORTER_OTLP_ENDPOINT", "OpenTelemetry collector that takes traces and metrics by OTLP over HTTP; empty for no telemetry."),
+		collector:        r.optionalOrigin("OTEL_EXPORTER_OTLP_ENDPOINT", "OpenTelemetry collector that takes traces and metrics by OTLP over HTTP, with its path, if any, before /v1/traces and /v1/metrics; empty for no telemetry.", true),
 		collectorHeaders: r.headers("OTEL_EXPORTER_OTLP_HEADERS", "What the collector wants to see of us, such as its key. In Azure, give it as a reference to Key Vault."),
 		traced:           r.number("TRACES_PERCENT", 10, 0, 100, "How many of 100 traces are recorded. Metrics count everything."),
 	}

@@ -54,7 +54,7 @@ func TestLoadRefuses(t *testing.T) {
 		"SLICE_BUDGET":                                  "9m",
 		"RETRY_MAX_DELAY":                               "1s", // below the least delay
 		"GUARD_MAX_PERCENT":                             "101",
-		"LOG_LEVEL":                                     "loud",
+		"LOG_LEVEL":                                     "warn", // would silence what alerts look for
 		"AZURE_CLOUD":                                   "moon",
 		"ENTRA_APPS":                                    "base=AAAAAAAA-2222-2222-2222-222222222222", // the widest profile's
 		"ENTRA_CREDENTIAL":                              "certificate",                               // and none is named
@@ -74,6 +74,37 @@ func TestLoadRefuses(t *testing.T) {
 		}
 		if (name == "LINK_KEYS" || name == "OTEL_EXPORTER_OTLP_HEADERS") && err != nil && strings.Contains(err.Error(), v) {
 			t.Errorf("the key itself is in %v", err)
+		}
+	}
+}
+
+// A reference to Key Vault that Azure did not resolve comes as its own text: that
+// is said, not what is wrong with it as a value.
+func TestUnresolvedReference(t *testing.T) {
+	for _, name := range []string{"LINK_KEYS", "OTEL_EXPORTER_OTLP_HEADERS", "SYNC_INTERVAL", "TABLES_ENDPOINT"} {
+		env := good()
+		env[name] = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
+		_, _, err := load(func(k string) string { return env[k] })
+		if err == nil || len(mistakes(err)) != 1 || !strings.HasPrefix(err.Error(), name+" is a reference to Key Vault that Azure has not resolved") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := os.Stat("../docs/runbooks/janitor-or-timer-silent.md"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Collectors as vendors offer them have paths.
+func TestCollectorWithPath(t *testing.T) {
+	env := good()
+	env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "https://x.live.dynatrace.com/api/v2/otlp/"
+	if c, _, err := load(func(k string) string { return env[k] }); err != nil || c.collector != "https://x.live.dynatrace.com/api/v2/otlp" {
+		t.Errorf("%q, %v", c.collector, err)
+	}
+	for _, bad := range []string{"https://x.example/otlp?key=1", "https://u:p@x.example/otlp", "x.example/otlp"} {
+		env["OTEL_EXPORTER_OTLP_ENDPOINT"] = bad
+		if _, _, err := load(func(k string) string { return env[k] }); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }

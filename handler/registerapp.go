@@ -153,9 +153,9 @@ func printApps(out io.Writer, apps connection.Apps) error {
 	return err
 }
 
-// stageName is what may stand in a unique name; azd's environments are named
-// so too.
-var stageName = regexp.MustCompile(`^[0-9A-Za-z-]{0,64}$`)
+// stageName is what azd takes for the name of an environment (azd's source,
+// EnvironmentNameRegexp), or nothing.
+var stageName = regexp.MustCompile(`^[0-9A-Za-z()_.-]{0,64}$`)
 
 // parseOrder reads flags and environment, or says everything that is wrong.
 func parseOrder(args []string, getenv func(string) string, report io.Writer) (o order, err error) {
@@ -172,7 +172,7 @@ func parseOrder(args []string, getenv func(string) string, report io.Writer) (o 
 	o.Audience = where.audience
 	o.Product = r.text("PRODUCT_NAME", "Rollcall", 64, "")
 	before := len(r.errs)
-	if public := r.optionalOrigin("PUBLIC_URL", ""); public != "" && len(r.errs) == before {
+	if public := r.optionalOrigin("PUBLIC_URL", "", false); public != "" && len(r.errs) == before {
 		o.Redirect = public + "/consent/callback"
 	}
 	known := &reader{get: get}
@@ -236,7 +236,7 @@ func (o *order) check(r *reader) {
 		}
 	}
 	if !stageName.MatchString(o.Stage) {
-		r.wrong("-stage", "is %q: want at most 64 letters, digits and hyphens", o.Stage)
+		r.wrong("-stage", "is %q: want at most 64 letters, digits, hyphens, full stops, underscores and parentheses", o.Stage)
 	}
 	if o.Product = strings.TrimSpace(o.Product); o.Product == "" || len(o.Product) > 64 {
 		r.wrong("-name", "is %q: want 1 to 64 characters", o.Product)

@@ -116,6 +116,16 @@ func TestRegisterApp(t *testing.T) {
 	}
 }
 
+// A stage with all the characters that azd takes is found again, not made again.
+func TestRegisterAppStage(t *testing.T) {
+	k := sitDown(t, tenant.ApplicationAdministrator)
+	for i, want := range []int{3, 0} {
+		if _, report, code := k.call("-stage", "Prod-2_(eu).1"); code != 0 || strings.Count(report, "done: create the registration") != want {
+			t.Errorf("call %d: %d, %s", i+1, code, report)
+		}
+	}
+}
+
 // Who may not, or is not signed in, is told what to do and where; nothing is
 // printed that could be taken for an ID.
 func TestRegisterAppRefused(t *testing.T) {
@@ -157,7 +167,7 @@ func TestRegisterAppMistakes(t *testing.T) {
 		args, names []string
 		env         map[string]string
 	}{
-		{[]string{"-profiles", "base,moon", "-identity", "me", "-tenant", "contoso.com", "-stage", "a b", "-name", " "}, []string{"-profiles", "-identity", "-tenant", "-stage", "-name"}, nil},
+		{[]string{"-profiles", "base,moon", "-identity", "me", "-tenant", "contoso.com", "-stage", "a'b", "-name", " "}, []string{"-profiles", "-identity", "-tenant", "-stage", "-name"}, nil},
 		{[]string{"-redirect-uri", "http://a.example/consent/callback"}, []string{"-redirect-uri"}, nil},
 		{[]string{"-redirect-uri", "https://a.example/"}, []string{"-redirect-uri"}, nil},
 		{[]string{"-redirect-uri", "https://a.example/consent/callback?x"}, []string{"-redirect-uri"}, nil},
@@ -174,6 +184,14 @@ func TestRegisterAppMistakes(t *testing.T) {
 			if !strings.Contains(report.String(), name) {
 				t.Errorf("%v: %s does not name %s", c.args, &report, name)
 			}
+		}
+	}
+	// Whatever azd takes for the name of an environment; more of it, or other
+	// characters, it does not.
+	for stage, ok := range map[string]bool{"": true, "Prod-2_(eu).1": true, strings.Repeat("x", 64): true, strings.Repeat("x", 65): false, "a b": false, "a/b": false, "é": false} {
+		var report bytes.Buffer
+		if _, err := parseOrder([]string{"-stage", stage}, func(string) string { return "" }, &report); (err == nil) != ok {
+			t.Errorf("stage %q: %v", stage, err)
 		}
 	}
 	var out, report bytes.Buffer

@@ -49,6 +49,10 @@ func (r *reader) value(s setting) string {
 		}
 		return s.def
 	}
+	if strings.HasPrefix(v, "@Microsoft.KeyVault(") {
+		r.wrong(s.name, "is a reference to Key Vault that Azure has not resolved: the app's identity may not read the vault (yet), or the entry is not there; see docs/runbooks/janitor-or-timer-silent.md")
+		return s.def
+	}
 	return v
 }
 
@@ -175,11 +179,11 @@ func names(cs []cloud) (all []string) {
 }
 
 // optionalOrigin is an origin, or empty.
-func (r *reader) optionalOrigin(name, meaning string) string {
+func (r *reader) optionalOrigin(name, meaning string, path bool) string {
 	if strings.TrimSpace(r.get(name)) == "" {
 		return r.value(setting{name: name, bounds: "an https URL", meaning: meaning})
 	}
-	return r.origin(name, "", meaning, false)
+	return r.origin(name, "", meaning, path)
 }
 
 // apps reads the vendor's app registrations: one for the widest profile, which
@@ -288,11 +292,11 @@ func (r *reader) keys(name, meaning string) (keys [][]byte) {
 	return keys
 }
 
+// level is no higher than info: alerts look for lines of that level, also for
+// their absence.
 func (r *reader) level(name, def, meaning string) slog.Level {
-	v := r.value(setting{name: name, def: def, bounds: "debug, info, warn or error", meaning: meaning})
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(v)); err != nil || strings.ContainsAny(v, "+-") {
-		r.wrong(name, "is %q: want debug, info, warn or error", v)
+	if r.choice(name, def, meaning, "debug", "info") == "debug" {
+		return slog.LevelDebug
 	}
-	return l
+	return slog.LevelInfo
 }

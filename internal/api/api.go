@@ -17,6 +17,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
@@ -82,6 +83,8 @@ type Holdings interface {
 type Groups interface {
 	// SearchGroups finds at most 25.
 	SearchGroups(ctx context.Context, tenant connection.Access, text string) ([]directory.Team, error)
+	// Group returns [fault.NotFound] for a group that the tenant does not have.
+	Group(ctx context.Context, tenant connection.Access, id string) (directory.Team, error)
 }
 
 // Syncer starts the runs that somebody asks for. All return [fault.NotFound]
@@ -173,6 +176,8 @@ const (
 func init() {
 	huma.ValidateStrictCasing = true
 	huma.NewError = refusal
+	// The transfer's one property is called "to".
+	validation.MsgExpectedRequiredProperty = "expected the property %q, which is required"
 }
 
 // New returns the API with all its routes.
@@ -232,7 +237,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The mux would redirect an unclean path; no caller of a machine API
 	// writes one in good faith.
 	if path.Clean(r.URL.Path) != r.URL.Path {
-		write(w, problem(codeNotFound, "There is no such route."))
+		write(w, problem(codeNotFound, "The path has empty or dot segments, which no route has.").
+			withRemedy("Write the path exactly, without // and without . or .. segments; /v1/openapi.json lists all routes."))
 		return
 	}
 	if h, pattern := a.mux.Handler(r); pattern == "" {

@@ -141,7 +141,7 @@ type Entry struct {
 }
 
 func shapeEntry(e *connection.Entry) Entry {
-	return Entry{ID: e.ID, At: e.At.UTC(), Source: e.Source, Actor: e.Actor, Action: e.Action, Outcome: e.Outcome, Detail: e.Detail}
+	return Entry{ID: e.ID, At: second(e.At), Source: e.Source, Actor: e.Actor, Action: e.Action, Outcome: e.Outcome, Detail: e.Detail}
 }
 
 // AuditPage is a page of the audit log.

@@ -19,7 +19,7 @@ import (
 // auditActions are the actions that the API may note.
 var auditActions = []string{
 	"app.clear", "app.set", "approval.give", "approval.withdraw", "connection.create", "connection.import", "dead-letters.resubmit", "guard.change", "guard.override",
-	"link.resend", "link.revoke", "offboard", "pause", "pause.all", "person.erase", "person.sync", "plan.approve", "plan.reject", "preview",
+	"link.resend", "link.revoke", "name.change", "offboard", "pause", "pause.all", "person.erase", "person.sync", "plan.approve", "plan.reject", "preview",
 	"requeue", "requeue.all", "resume", "resume.all", "schedule.change", "settings.change", "sync", "transfer",
 }
 
@@ -108,9 +108,9 @@ func TestAuditDetails(t *testing.T) {
 		method, path, body string
 		want               []connection.Entry
 	}{
-		{post, "/v1/connections", `{"company":"secret","name":"secret","tenant":"` + strings.ToUpper(tenant) + `","settings":{"guests":false},"schedule":{"every":"off"}}`,
+		{post, "/v1/connections?again=true", `{"company":"secret","name":"secret","tenant":"` + strings.ToUpper(tenant) + `","settings":{"guests":false},"schedule":{"every":"off"}}`,
 			one("connection.create", map[string]string{"tenant": tenant, "guests": "false", "every": "off"})},
-		{post, "/v1/connections", `{"company":"secret","name":"secret"}`, one("connection.create", map[string]string{})},
+		{post, "/v1/connections?again=true", `{"company":"secret","name":"secret"}`, one("connection.create", map[string]string{})},
 		{patch, at, `{}`, nil},
 		{patch, at, `{"settings":{"groups":[ "` + team1 + `" , "` + team1 + `" ],"teams":true},"guardOverride":false,"guard":null,"schedule":null}`, []connection.Entry{
 			{Action: "settings.change", Detail: map[string]string{"groups": `["` + team1 + `","` + team1 + `"]`, "teams": "true"}},
@@ -128,7 +128,8 @@ func TestAuditDetails(t *testing.T) {
 		{post, at + "/people/" + object + "/sync", "", one("person.sync", map[string]string{"person": object})},
 		{post, at + "/runs/r1/reject", `{"hash":"` + planHash + `"}`, one("plan.reject", map[string]string{"run": "r1", "plan": planHash})},
 		{del, at + "?data=purge", "", one("offboard", map[string]string{"data": "purge"})},
-		{del, at, "", one("offboard", map[string]string{"data": "keep"})},
+		{del, at + "?data=keep", "", one("offboard", map[string]string{"data": "keep"})},
+		{patch, at, `{"name":"secret"}`, one("name.change", nil)},
 		{put, at + "/app", "", one("app.set", map[string]string{"secret": "rollcall-app-" + contoso})},
 	} {
 		b.entries = nil
@@ -148,7 +149,7 @@ func TestAuditDetails(t *testing.T) {
 	refused(t, b.do(post, at+"/people/grace/sync", ""), 404, codeNotFound)
 	refused(t, b.do(post, at+"/runs/GRACE/approve", `{"hash":"`+planHash+`"}`), 404, codeNotFound)
 	refused(t, b.do(patch, at, `{"schedule":{"every":"off","zone":"Grace Hopper"}}`), 422, codeValidation)
-	refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","schedule":{"every":"off","zone":"Grace Hopper"}}`), 422, codeValidation)
+	refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","schedule":{"every":"off","zone":"Grace Hopper"}}`), 422, codeValidation)
 	if len(b.entries) == 0 {
 		t.Error("nothing was noted")
 	}

@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"maps"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,14 +31,15 @@ type Connection struct {
 	Link        string     `json:"link,omitempty" format:"uri" doc:"The secure link for the company's administrator. It is in the answers that made it and in no other." example:"https://rollcall.example.com/connect/k7vq2x5n3jd4mzs6ab2chtwyeu.1.kFq3"`
 	LinkExpires *time.Time `json:"linkExpires,omitempty" doc:"When the current link stops working; absent if it was revoked." example:"2026-12-05T09:30:00Z"`
 	Approval    *Approval  `json:"approval,omitempty" doc:"Whom the vendor has vouched for; absent if nobody."`
-	Settings    Settings   `json:"settings" doc:"What is synced, and of whom."`
+	Settings    *Settings  `json:"settings,omitempty" doc:"What is synced, and of whom; absent once purged."`
 	Schedule    *Schedule  `json:"schedule,omitempty" doc:"When it is synced; absent while the service's own interval holds."`
 	Guard       *Guard     `json:"guard,omitempty" doc:"The connection's own limits of removals; absent while the service's hold."`
 	Override    *Override  `json:"guardOverride,omitempty" doc:"Leave for the next run that has removals to judge to pass the guard; absent if there is none."`
 
+	Notice      string     `json:"notice,omitempty" doc:"What whoever sent the request should know of its outcome, such as scope groups that could not be looked for. It is in the answer to that request and in no other." example:"The scope groups could not be looked for, since no tenant is connected yet; the first sync finds out."`
 	Problem     *Trouble   `json:"problem,omitempty" doc:"What went wrong last; absent if nothing."`
 	Health      *Health    `json:"health,omitempty" doc:"What failures so far say of the connection; absent if there are none."`
-	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next run starts by itself; absent until connected, and while the schedule is off." example:"2026-11-21T18:00:00Z"`
+	NextDue     *time.Time `json:"nextDue,omitempty" doc:"When the next run starts by itself; absent until connected, while paused, and while the schedule is off." example:"2026-11-21T18:00:00Z"`
 	LastRun     string     `json:"lastRun,omitempty" doc:"The run that ended last." example:"04f8f6b1c2d-9f2c4e71ab03"`
 	LastSuccess *time.Time `json:"lastSuccess,omitempty" doc:"When a run last succeeded." example:"2026-11-21T06:00:41Z"`
 
@@ -67,12 +68,16 @@ type Approval struct {
 	At     time.Time `json:"at" example:"2026-11-21T09:35:00Z"`
 }
 
-// when is t for an answer: nil if zero, in UTC otherwise.
+// second is t as answers tell it: in UTC, to the second, but for runs and their
+// phases, for which [exactly] is.
+func second(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// when is [second] for what may be absent: nil if zero.
 func when(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = second(t)
 	return &t
 }
 
@@ -90,45 +95,6 @@ type Target struct {
 
 func (t *Target) target() string { return t.ID }
 
-type createRequest struct {
-	Caller
-	Body ConnectionRequest
-	id   string // the new connection's
-}
-
-// Resolve draws the ID, under which the invitation is noted before it is made.
-func (r *createRequest) Resolve(huma.Context) []error {
-	r.id = connection.NewID()
-	return nil
-}
-
-func (r *createRequest) target() string { return r.id }
-
-// ConnectionRequest invites a company.
-type ConnectionRequest struct {
-	Company string `json:"company" minLength:"1" maxLength:"128" doc:"The vendor's own key for the company. Without control or formatting characters and without white space at the ends." example:"customer-4711"`
-	Name    string `json:"name" minLength:"1" maxLength:"256" doc:"The company's name as its administrator will read it. Without control or formatting characters and without white space at the ends." example:"Contoso Ltd"`
-	Tenant  string `json:"tenant,omitempty" pattern:"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$" patternDescription:"a GUID" doc:"The company's tenant, if the vendor knows it. No other can then be connected." example:"3f1c9d52-7b0e-4c7e-9a53-2f6f1f7b8a10"`
-
-	Settings settingsChange `json:"settings,omitempty" doc:"What is synced, and of whom. What is not named is as recommended." example:"{\"mailboxes\":true,\"guests\":false}"`
-	Schedule scheduleChange `json:"schedule,omitempty" doc:"When it is synced. Absent or null, it is synced at the service's own interval." example:"{\"every\":\"daily\",\"at\":\"06:30\",\"zone\":\"Europe/Amsterdam\"}"`
-}
-
-// Resolve checks what a schema cannot say.
-func (b *ConnectionRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs []error) {
-	for _, f := range []struct{ name, value string }{{"company", b.Company}, {"name", b.Name}} {
-		if msg := checkText(f.value); msg != "" {
-			errs = append(errs, &huma.ErrorDetail{Location: at.With(f.name), Message: msg})
-		}
-	}
-	return slices.Concat(errs, b.Settings.nulls(at), b.Schedule.nulls(at))
-}
-
-type created struct {
-	Location string `header:"Location" doc:"The path of the new connection."`
-	Body     Connection
-}
-
 type one[T any] struct{ Body T }
 
 // ConnectionPage is a page of connections.
@@ -138,22 +104,12 @@ type ConnectionPage struct {
 }
 
 func (a *API) connectionRoutes() {
-	change(a, huma.Operation{
-		OperationID: "create-connection", Method: http.MethodPost, Path: "/v1/connections",
-		DefaultStatus: http.StatusCreated, Tags: []string{tagConnections},
-		Summary: "Invite a company",
-		Description: "Creates a connection and answers the secure link for the company's administrator. Every call creates one: " +
-			"inviting the same company twice gives two connections with links of their own, of which only one can connect a given tenant. " +
-			"So a repeated call is harmless, and an invitation that nobody follows just expires." + settingsInWords + scheduleInWords,
-	}, audited("connection.create", func(in *createRequest) map[string]string {
-		return in.Body.detail()
-	}), func(ctx context.Context, in *createRequest) (*created, error) {
-		return a.invite(ctx, in.id, in.Actor, in.Body, nil)
-	})
+	a.inviteRoute()
 	register(a, huma.Operation{
 		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections",
-		Tags: []string{tagConnections}, Summary: "List connections", Description: "All connections in ID order." + pagesInWords,
-		Responses: listed[ConnectionPage](a), Errors: []int{400},
+		Tags: []string{tagConnections}, Summary: "List connections",
+		Description: "All connections in ID order, or those that fit all filters given." + pagesInWords + filtersInWords,
+		Responses:   listed[ConnectionPage](a), Errors: []int{400},
 	}, a.connections)
 	register(a, huma.Operation{
 		OperationID: "read-connection", Method: http.MethodGet, Path: "/v1/connections/{id}",
@@ -169,69 +125,55 @@ func (a *API) connectionRoutes() {
 	})
 }
 
-// detail is what the request names, for the audit log.
-func (b *ConnectionRequest) detail() map[string]string {
-	d := b.Settings.detail()
-	maps.Copy(d, b.Schedule.detail())
-	if b.Tenant != "" {
-		d["tenant"] = strings.ToLower(b.Tenant)
-	}
-	return d
+// connectionsRequest asks for connections, by what they are filtered.
+type connectionsRequest struct {
+	PageQuery
+	Status  string `query:"status" enum:"invited,consenting,connected,syncing,throttled,ok,held,degraded,failed,disconnected,paused,offboarded" doc:"Only connections of this status, as it is shown."`
+	Company string `query:"company" minLength:"1" maxLength:"128" doc:"Only connections of this company, by the vendor's own key, exactly."`
+	Tenant  string `query:"tenant" pattern:"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$" patternDescription:"a GUID" doc:"Only connections whose proven tenant this is, or that are meant for it."`
+	Q       string `query:"q" minLength:"1" maxLength:"256" doc:"Only connections whose name holds this text, in upper or lower case."`
 }
 
-// invite makes a connection; guard is nil for the service's own limits.
-func (a *API) invite(ctx context.Context, id, actor string, in ConnectionRequest, guard *connection.Guard) (*created, error) {
-	now := a.Now().UTC().Truncate(time.Second)
-	c := connection.Connection{
-		ID: id, Company: in.Company, Name: in.Name, Guard: guard,
-		NamedTenant: strings.ToLower(in.Tenant), Status: connection.Invited,
-		Link: 1, LinkExpires: now.Add(a.LinkTTL), CreatedAt: now, CreatedBy: actor,
+// filter names what is asked for, so that a continuation serves no other
+// filter; empty for all. Its length is bounded, and so is the continuation's.
+func (r *connectionsRequest) filter() string {
+	if r.Status == "" && r.Company == "" && r.Tenant == "" && r.Q == "" {
+		return ""
 	}
-	if err := in.Settings.apply(&c); err != nil {
-		return nil, err
-	}
-	if err := a.coverable(&c); err != nil {
-		return nil, err
-	}
-	if err := in.Schedule.apply(&c, now); err != nil {
-		return nil, err
-	}
-	err := a.Connections.CreateConnection(ctx, c)
-	if fault.Is(err, fault.Conflict) {
-		// Nobody else draws the same 130 random bits: it is our own insert,
-		// repeated by the store's client after a lost answer.
-		_, err = a.Connections.Connection(ctx, c.ID)
-	}
-	if err != nil {
-		return nil, err
-	}
-	v := a.shapeConnection(&c, c.Status)
-	v.Link = a.Linker.URL(c)
-	return &created{Location: "/v1/connections/" + c.ID, Body: v}, nil
+	sum := sha256.Sum256([]byte(strings.Join([]string{r.Status, r.Company, strings.ToLower(r.Tenant), r.Q}, "\x00")))
+	return "?" + hex.EncodeToString(sum[:tokenSum])
 }
 
-type connectionsRequest struct{ PageQuery }
+// keep judges all but the status, which takes a look at the fence.
+func (r *connectionsRequest) keep(c *connection.Connection) bool {
+	t := strings.ToLower(r.Tenant)
+	return (r.Company == "" || c.Company == r.Company) && (t == "" || t == c.Tenant || t == c.NamedTenant) &&
+		(r.Q == "" || strings.Contains(strings.ToLower(c.Name), strings.ToLower(r.Q)))
+}
 
 func (a *API) connections(ctx context.Context, in *connectionsRequest) (*huma.StreamResponse, error) {
-	after, err := resume(listConnections, "", in.Continuation)
+	of := in.filter()
+	after, err := resume(listConnections, of, in.Continuation)
 	if err != nil {
 		return nil, err
 	}
+	read := func(ctx context.Context, after string, n int) ([]shown, string, error) {
+		stored, next, err := a.Connections.Connections(ctx, after, n)
+		if err != nil {
+			return nil, "", err
+		}
+		all, err := a.standings(ctx, stored, in.keep)
+		return all, next, err
+	}
+	feed := follow(&after, read, a.shapeShown)
+	if of != "" {
+		feed = sift(&after, read, func(c *shown) string { return c.ID }, func(c *shown) bool {
+			return in.keep(&c.Connection) && (in.Status == "" || in.Status == string(c.seen))
+		}, a.shapeShown)
+	}
 	return stream(ctx, a, list[Connection]{
-		operation: "list-connections", field: "connections", limit: in.Limit,
-		feed: func(ctx context.Context, n int) ([]Connection, bool, error) {
-			stored, next, err := a.Connections.Connections(ctx, after, n)
-			if err != nil {
-				return nil, false, err
-			}
-			page, err := a.showAll(ctx, stored)
-			if err != nil {
-				return nil, false, err
-			}
-			after = next
-			return page, next != "", nil
-		},
-		tail: func(bool) any { return Page{continuation(listConnections, "", after)} },
+		operation: "list-connections", field: "connections", limit: in.Limit, feed: feed,
+		tail: func(bool) any { return Page{continuation(listConnections, of, after)} },
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 
 func TestCreate(t *testing.T) {
 	b := newBench()
-	w := b.do(post, "/v1/connections", `{"company":"c9","name":"Ärzte & Söhne <GmbH>","tenant":"3F1C9D52-7B0E-4C7E-9A53-2F6F1F7B8A10"}`,
+	w := b.do(post, "/v1/connections?again=true", `{"company":"c9","name":"Ärzte & Söhne <GmbH>","tenant":"3F1C9D52-7B0E-4C7E-9A53-2F6F1F7B8A10"}`,
 		"X-Rollcall-Actor", "Ada <ada@vendor.example>")
 	var v Connection
 	read(t, w, 201, &v)
@@ -33,7 +33,7 @@ func TestCreate(t *testing.T) {
 	}
 
 	var again Connection
-	read(t, b.do(post, "/v1/connections", `{"company":"c9","name":"Ärzte"}`), 201, &again)
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c9","name":"Ärzte"}`), 201, &again)
 	if again.ID == v.ID {
 		t.Error("inviting a company again reused its connection")
 	}
@@ -55,7 +55,7 @@ func TestCreateLostReply(t *testing.T) {
 	b := newBench()
 	b.lostReply = true
 	var v Connection
-	read(t, b.do(post, "/v1/connections", `{"company":"c","name":"n"}`), 201, &v)
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"}`), 201, &v)
 	if _, ok := b.connections[v.ID]; !ok {
 		t.Error("answered a connection that is not stored")
 	}
@@ -96,7 +96,7 @@ func TestCreateRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stored := len(b.connections)
-			p := refused(t, b.do(post, "/v1/connections", test.body), test.status, test.code)
+			p := refused(t, b.do(post, "/v1/connections?again=true", test.body), test.status, test.code)
 			if test.field != "" && !p.names(test.field) {
 				t.Errorf("errors %+v, want one at %q", p.Errors, test.field)
 			}
@@ -111,25 +111,25 @@ func TestBodyLimits(t *testing.T) {
 	b := newBench()
 	body := `{"company":"` + strings.Repeat("ä", 128) + `","name":"` + strings.Repeat("語", 256) + `"}`
 	full := body + strings.Repeat(" ", 64<<10-len(body))
-	if w := b.do(post, "/v1/connections", full); w.Code != 201 {
+	if w := b.do(post, "/v1/connections?again=true", full); w.Code != 201 {
 		t.Errorf("64 KiB and the longest names: %d %s", w.Code, w.Body)
 	}
-	refused(t, b.do(post, "/v1/connections", full+" "), 413, codeTooLarge)
+	refused(t, b.do(post, "/v1/connections?again=true", full+" "), 413, codeTooLarge)
 
 	var many strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&many, `,"<%d>":1`, i)
 	}
-	p := refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n"`+many.String()+`}`), 422, codeValidation)
+	p := refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"`+many.String()+`}`), 422, codeValidation)
 	if len(p.Errors) != 20 {
 		t.Errorf("%d errors listed, want 20", len(p.Errors))
 	}
-	p = refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","`+strings.Repeat("é", 20000)+`":1}`), 422, codeValidation)
+	p = refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","`+strings.Repeat("é", 20000)+`":1}`), 422, codeValidation)
 	if n := len(p.Errors[0].Field); n > 120 {
 		t.Errorf("echoes %d bytes", n)
 	}
 	// What was sent is never echoed but for names.
-	if w := b.do(post, "/v1/connections", `{"company":"c","name":"n","tenant":"hunter2"}`); strings.Contains(w.Body.String(), "hunter2") {
+	if w := b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","tenant":"hunter2"}`); strings.Contains(w.Body.String(), "hunter2") {
 		t.Errorf("echoes a value: %s", w.Body)
 	}
 }
@@ -138,29 +138,29 @@ func TestContentType(t *testing.T) {
 	b := newBench()
 	const body = `{"company":"c","name":"n"}`
 	for _, ct := range []string{"application/json", "Application/JSON; charset=UTF-8", "application/json;charset=utf-8"} {
-		if w := b.do(post, "/v1/connections", body, "Content-Type", ct); w.Code != 201 {
+		if w := b.do(post, "/v1/connections?again=true", body, "Content-Type", ct); w.Code != 201 {
 			t.Errorf("%q: %d", ct, w.Code)
 		}
 	}
 	for _, ct := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/ld+json", "application/json; charset=latin1", ";;"} {
-		refused(t, b.do(post, "/v1/connections", body, "Content-Type", ct), 415, codeMediaType)
+		refused(t, b.do(post, "/v1/connections?again=true", body, "Content-Type", ct), 415, codeMediaType)
 	}
-	refused(t, b.do(post, "/v1/connections", body, "Content-Encoding", "gzip"), 415, codeMediaType)
+	refused(t, b.do(post, "/v1/connections?again=true", body, "Content-Encoding", "gzip"), 415, codeMediaType)
 	for _, accept := range []string{"json", "application/xml", "application/problem+json", "*/*"} {
 		var v Connection
-		read(t, b.do(post, "/v1/connections", body, "Accept", accept), 201, &v)
+		read(t, b.do(post, "/v1/connections?again=true", body, "Accept", accept), 201, &v)
 	}
 }
 
 func TestActor(t *testing.T) {
 	b := newBench()
 	for _, actor := range []string{strings.Repeat("é", 256), "Grace", ""} {
-		if w := b.do(post, "/v1/connections", `{"company":"c","name":"n"}`, "X-Rollcall-Actor", actor); w.Code != 201 {
+		if w := b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"}`, "X-Rollcall-Actor", actor); w.Code != 201 {
 			t.Errorf("%q: %d %s", actor, w.Code, w.Body)
 		}
 	}
 	for _, actor := range []string{strings.Repeat("é", 257), "a\tb", "a\u202eb", "caf\xe9"} {
-		p := refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n"}`, "X-Rollcall-Actor", actor), 422, codeValidation)
+		p := refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"}`, "X-Rollcall-Actor", actor), 422, codeValidation)
 		if !p.names("header.X-Rollcall-Actor") {
 			t.Errorf("%q: errors %+v", actor, p.Errors)
 		}

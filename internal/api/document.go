@@ -35,7 +35,7 @@ func describe() *huma.OpenAPI {
 			Description: "Keeps a product in step with its customers' Microsoft Entra tenants: invite a company, let its administrator consent, read who is there and what changed.\n\n" +
 				"Every error is `application/problem+json` (RFC 9457). Its `type` is stable and made for machines, `detail` says what happened and `remedy` what to do next. " +
 				"422 means that the request does not fit this document, and lists each mistake; 400 that it cannot be read or names a place in a list that does not exist.\n\n" +
-				"Names of JSON properties are exact: unknown and repeated ones are refused, as are unknown query parameters. Times are RFC 3339 in UTC. " +
+				"Names of JSON properties are exact: unknown and repeated ones are refused, as are unknown query parameters. Times are RFC 3339, in UTC and to the second; when runs and their phases began and ended is told to the millisecond. " +
 				"A property without a value is left out.",
 			License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 		},
@@ -125,6 +125,7 @@ var samples = map[string]string{
 	codeConnected:    "The connection has its tenant, and its links are dead.",
 	codeConflict:     "Somebody else changed the same thing at the same time.",
 	codeDecided:      "No plan of removals of this run with this hash waits for a decision.",
+	codeInvited:      "The company has a connection already: k7vq2x5n3jd4mzs6ab2chtwyeu, which is invited.",
 	codePaused:       "The connection is paused.",
 	codeOffboarded:   "The connection has ended.",
 	codeTransfer:     "The tenant cannot be transferred between these connections.",

@@ -119,13 +119,15 @@ func furnished() (b *bench, bodies map[string]string, path func(pattern, operati
 		"approve-removals":    `{"hash":"` + planHash + `"}`,
 		"reject-removals":     `{"hash":"` + planHash + `"}`,
 		"transfer-connection": `{"to":"` + fabrica + `"}`,
-		"import-connection":   `{"version":1,"company":"c","name":"n"}`,
+		"import-connection":   `{"version":1,"company":"another","name":"n"}`,
 	}
 	return b, bodies, func(pattern, operation string) string {
 		target := strings.NewReplacer("{id}", contoso, "{run}", "r", "{person}", personID(0), "{team}", team1, "{position}", position).Replace(pattern)
 		switch operation {
 		case "search-groups":
 			target += "?search=compilers"
+		case "offboard-connection":
+			target += "?data=keep"
 		case "approve-person", "change-link": // these need somebody who can still consent
 			target = strings.Replace(target, contoso, invited, 1)
 		}

@@ -74,14 +74,14 @@ func (a *API) exportRoutes() {
 	change(a, huma.Operation{
 		OperationID: "import-connection", Method: http.MethodPost, Path: "/v1/operations/import",
 		DefaultStatus: http.StatusCreated, Tags: []string{tagOperations}, Summary: "Import a connection",
-		Description: "Makes a new connection, set as the exported one was, and answers its secure link. It is invited: the company's administrator has to consent. Every call makes one.",
+		Description: "Makes a new connection, set as the exported one was, and answers its secure link. It is invited: the company's administrator has to consent. Every call makes one, also of a company that has a connection here.",
 	}, audited("connection.import", func(in *importRequest) map[string]string {
 		invitation := in.Body.invitation()
 		d := invitation.detail()
 		maps.Copy(d, in.Body.Guard.detail())
 		return d
 	}), func(ctx context.Context, in *importRequest) (*created, error) {
-		return a.invite(ctx, in.id, in.Actor, in.Body.invitation(), in.Body.Guard.guard())
+		return a.invite(ctx, in.id, in.Actor, in.Body.invitation(), in.Body.Guard.guard(), true)
 	})
 }
 
@@ -95,7 +95,7 @@ func (a *API) export(ctx context.Context, in *Target) (*one[Export], error) {
 	}
 	v := a.shapeConnection(&c, c.Status)
 	return &one[Export]{Export{
-		Version: exportVersion, Company: v.Company, Name: v.Name, Tenant: v.NamedTenant, Settings: v.Settings, Schedule: v.Schedule, Guard: v.Guard,
+		Version: exportVersion, Company: v.Company, Name: v.Name, Tenant: v.NamedTenant, Settings: shapeSettings(c.Chosen()), Schedule: v.Schedule, Guard: v.Guard,
 	}}, nil
 }
 

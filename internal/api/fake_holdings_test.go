@@ -63,6 +63,13 @@ func (f *fake) Mailboxes(_ context.Context, c, after string, limit int) ([]direc
 	return cut(f.mailboxes[c], func(m directory.MailboxRecord) string { return m.ID }, after, limit, f.read())
 }
 
+func (f *fake) Group(_ context.Context, _ connection.Access, id string) (directory.Team, error) {
+	if f.group == nil {
+		return directory.Team{ID: id}, nil
+	}
+	return f.group(id)
+}
+
 func (f *fake) SearchGroups(_ context.Context, a connection.Access, text string) ([]directory.Team, error) {
 	return f.search(a.Tenant, text)
 }
@@ -115,4 +122,11 @@ func (b *bench) hold(id string, members ...int) {
 		ID: object, UserPrincipalName: "u@contoso.com", Purpose: "shared", CreatedDate: "2019-04-01", LastActivity: "2026-11-18",
 		Items: 3, Size: 1 << 40, Quota: 1 << 41, HasArchive: true,
 	}, Life: life}}
+}
+
+// leaveOut stores a run that was denied a category.
+func (b *bench) leaveOut(id, what, remedy string) {
+	b.runs[id] = append(b.runs[id], job.Run{ID: "r", State: job.Succeeded, Began: now, Ended: now, Skipped: []job.Skipped{
+		{What: what, Code: "Authorization_RequestDenied", Message: "Denied.", Remedy: remedy, Consent: true}, {What: "licenses", Code: "empty_answer", Message: "Odd.", Remedy: "Also."},
+	}})
 }

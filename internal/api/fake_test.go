@@ -55,6 +55,7 @@ type fake struct {
 	manual    func(id, actor string) (string, error)
 	ask       func(trigger job.Trigger, id, person, actor string) (string, error)
 	search    func(tenant, text string) ([]directory.Team, error)
+	group     func(id string) (directory.Team, error) // nil: every group is there
 	decide    func(id, run, hash string, approve bool) (string, error)
 	govern    func(how, id, actor string) (connection.Connection, error)
 	entries   []connection.Entry // of the audit log, oldest first
@@ -305,7 +306,7 @@ func (b *bench) crowd(id string, n int) {
 		})
 		b.changes[id] = append(b.changes[id], directory.Change{
 			Number: int64(i + 1), Type: directory.Created, ID: person, Run: "r", At: now,
-			Set: map[string]json.RawMessage{"displayName": json.RawMessage(fmt.Sprintf(`"Person %d"`, i))},
+			Set: directory.Set(fmt.Sprintf(`{"displayName":"Person %d"}`, i)),
 		})
 	}
 	b.last[id] = int64(n)

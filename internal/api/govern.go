@@ -62,6 +62,9 @@ func (a *API) governRoutes() {
 }
 
 func (a *API) approve(ctx context.Context, in *approveRequest) (*one[Connection], error) {
+	if strings.EqualFold(in.Body.Tenant, connection.PersonalTenant) {
+		return nil, personal("body.tenant")
+	}
 	p := connection.Approval{
 		Tenant: strings.ToLower(in.Body.Tenant), Object: strings.ToLower(in.Body.Object),
 		By: in.Actor, At: a.Now().UTC().Truncate(time.Second),

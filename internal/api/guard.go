@@ -36,6 +36,7 @@ type changeRequest struct {
 
 // ConnectionChangeRequest changes what it names, and nothing else.
 type ConnectionChangeRequest struct {
+	Name          nameChange     `json:"name,omitempty" doc:"The company's name as its administrator will read it. Without control or formatting characters and without white space at the ends. Absent, nothing changes." example:"Contoso Ltd"`
 	Guard         guardChange    `json:"guard,omitempty" doc:"The connection's own limits of removals, all of them; null to go back to the service's. Absent, nothing changes." example:"{\"maxCount\":50,\"maxPercent\":20,\"maxTeams\":10,\"maxMemberships\":500}"`
 	GuardOverride overrideChange `json:"guardOverride,omitempty" doc:"true lets the next run that has removals to judge pass the guard, once, whatever their number; false takes that back." example:"true"`
 	Schedule      scheduleChange `json:"schedule,omitempty" doc:"When it is synced, all of it; null to go back to the service's own interval. Absent, nothing changes." example:"{\"every\":\"daily\",\"at\":\"06:30\",\"zone\":\"Europe/Amsterdam\"}"`
@@ -85,9 +86,40 @@ func (*overrideChange) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeBoolean}
 }
 
+// nameChange is a name that tells null, which is refused, from absence.
+type nameChange struct {
+	given bool
+	text  *string
+}
+
+func (n *nameChange) UnmarshalJSON(b []byte) error {
+	n.given = true
+	return json.Unmarshal(b, &n.text)
+}
+
+// Schema is that of a name.
+func (*nameChange) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(256)}
+	s.PrecomputeMessages()
+	return s
+}
+
+// wrong is what is wrong with the name, or "".
+func (n *nameChange) wrong() string {
+	if n.text == nil {
+		return "expected string"
+	}
+	return checkText(*n.text)
+}
+
 // Resolve refuses what huma lets pass: it takes null for whatever may be
 // absent, and in an object that may be null for each property.
 func (b *ConnectionChangeRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (errs []error) {
+	if b.Name.given {
+		if msg := b.Name.wrong(); msg != "" {
+			errs = append(errs, &huma.ErrorDetail{Location: at.With("name"), Message: msg})
+		}
+	}
 	if b.GuardOverride.given && b.GuardOverride.leave == nil {
 		errs = append(errs, &huma.ErrorDetail{Location: at.With("guardOverride"), Message: "expected boolean"})
 	}
@@ -97,19 +129,23 @@ func (b *ConnectionChangeRequest) Resolve(_ huma.Context, at *huma.PathBuffer) (
 func (a *API) guardRoutes() {
 	change(a, huma.Operation{
 		OperationID: "change-connection", Method: http.MethodPatch, Path: "/v1/connections/{id}",
-		Tags: []string{tagConnections}, Summary: "Change a connection's settings and limits",
+		Tags: []string{tagConnections}, Summary: "Change a connection's name, settings and limits",
 		Description: "A run whose removals exceed a limit writes everything else and holds them for a human to decide. " +
 			"New limits count from the end of the next run on; a plan that waits already goes on waiting. " +
-			"The body is a merge patch: what it does not name stays; guard and schedule alone can be null." + settingsInWords + scheduleInWords,
+			"The body is a merge patch: what it does not name stays; guard and schedule alone can be null. " +
+			"Scope groups that are new are looked for in the tenant, and one that is not there is refused; if Microsoft cannot be asked, they are taken, and notice says so." + settingsInWords + scheduleInWords,
 		Errors: []int{404, 409},
 	}, trail[changeRequest]{
-		actions: []string{"settings.change", "schedule.change", "guard.change", "guard.override"},
+		actions: []string{"name.change", "settings.change", "schedule.change", "guard.change", "guard.override"},
 		acts:    func(in *changeRequest) []act { return in.Body.acts() },
 	}, a.change)
 }
 
 // acts is what the request changes, for the audit log.
 func (b *ConnectionChangeRequest) acts() (acts []act) {
+	if b.Name.given {
+		acts = append(acts, act{"name.change", nil})
+	}
 	if b.Settings.given {
 		acts = append(acts, act{"settings.change", b.Settings.detail()})
 	}
@@ -134,8 +170,19 @@ func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], 
 		}
 		return a.show(ctx, &c)
 	}
+	before, err := a.connection(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	notice, err := a.scoped(ctx, &before, &body.Settings)
+	if err != nil {
+		return nil, err
+	}
 	now := a.Now().UTC()
 	c, err := a.update(ctx, in.ID, func(c *connection.Connection) error {
+		if body.Name.given {
+			c.Name = *body.Name.text
+		}
 		if body.Guard.given {
 			c.Guard = body.Guard.guard()
 		}
@@ -153,5 +200,7 @@ func (a *API) change(ctx context.Context, in *changeRequest) (*one[Connection], 
 	if err != nil {
 		return nil, err
 	}
-	return &one[Connection]{a.changed(ctx, &c)}, nil
+	v := a.changed(ctx, &c)
+	v.Notice = notice
+	return &one[Connection]{v}, nil
 }

@@ -37,7 +37,7 @@ type governRequest struct {
 type offboardRequest struct {
 	Caller
 	Target
-	Data string `query:"data" enum:"keep,purge" default:"keep" doc:"keep: what is stored stays and can be read. purge: all of it is deleted for good, but for the connection's own tombstone and its audit log." example:"purge"`
+	Data string `query:"data" required:"true" enum:"keep,purge" doc:"keep: what is stored stays and can be read. purge: all of it is deleted for good, but for the connection's own tombstone and its audit log." example:"purge"`
 }
 
 type transferRequest struct {
@@ -94,6 +94,7 @@ func (a *API) lifecycleRoutes() {
 		DefaultStatus: http.StatusOK, Tags: []string{tagConnections}, Summary: "Offboard a connection",
 		Description: "Ends the connection for good: no run goes on or begins, its links are dead and its tenant is free to be connected anew. " +
 			"The answer's revoke says what the customer's administrator removes in Microsoft Entra, and where: Rollcall cannot do that. The connection itself stays as a tombstone, with its audit log. " +
+			"The parameter data has no default: who ends a connection says what becomes of the data. " +
 			"With data=purge everything else that is stored of it is deleted, messages that wait in queues included, and looked for again: 202 is answered until offboarding.purged says that nothing was found. " +
 			"What was kept can be purged later by another call; what was purged cannot be brought back, and keep is then refused. Otherwise a repeated call changes nothing. " +
 			"If the connection had an app registration of its own, delete its Key Vault secret rollcall-app-<connection ID> too.",

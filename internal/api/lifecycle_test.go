@@ -19,7 +19,7 @@ func TestLifecycle(t *testing.T) {
 		{post, path + "/pause", "", "pause"},
 		{post, path + "/resume", "", "resume"},
 		{post, path + "/transfer", `{"to":"` + contoso + `"}`, "transfer to " + contoso},
-		{del, path, "", "offboard, purge false"},
+
 		{del, path + "?data=keep", "", "offboard, purge false"},
 		{del, path + "?data=purge", "", "offboard, purge true"},
 	} {
@@ -79,11 +79,11 @@ func TestLifecycleRefused(t *testing.T) {
 	if p := refused(t, b.do(post, path+"/transfer", `{"to":"unknown"}`), 422, codeValidation); !p.names("body.to") || asked != 1 {
 		t.Errorf("%+v", p)
 	}
-	for _, query := range []string{"?data=all", "?data=PURGE", "?data=keep&data=purge", "?purge=true", "?dat=purge"} {
+	for _, query := range []string{"?data=all", "?data=PURGE", "?data=keep&data=purge", "?purge=true", "?dat=purge", "", "?data="} {
 		refused(t, b.do(del, path+query, ""), 422, codeValidation)
 	}
 	for _, id := range []string{"unknown", "UPPER", "a%27b"} {
-		refused(t, b.do(del, "/v1/connections/"+id, ""), 404, codeNotFound)
+		refused(t, b.do(del, "/v1/connections/"+id+"?data=keep", ""), 404, codeNotFound)
 		refused(t, b.do(post, "/v1/connections/"+id+"/pause", ""), 404, codeNotFound)
 	}
 	if asked != 1 {
@@ -103,7 +103,7 @@ func TestOffboarded(t *testing.T) {
 	b.govern = func(string, string, string) (connection.Connection, error) { return b.connections[fabrica], nil }
 	want := Offboarding{At: now, By: "Ada", Data: "purge", Deleted: map[string]int{"directory": 7}}
 	for _, method := range []string{del, get} {
-		w := b.do(method, path, "")
+		w := b.do(method, path+map[string]string{del: "?data=purge"}[method], "")
 		var v Connection
 		read(t, w, map[string]int{del: 202, get: 200}[method], &v)
 		if v.Status != "offboarded" || v.Offboarding == nil || !reflect.DeepEqual(*v.Offboarding, want) || v.ConsentNeeded {
@@ -124,7 +124,7 @@ func TestOffboarded(t *testing.T) {
 	b.set(fabrica, func(c *connection.Connection) { c.Offboarding.Purge, c.OwnApp, c.App = false, "s", "" })
 	b.api.Service.Cloud = "china"
 	var v Connection
-	read(t, b.do(del, path, ""), 200, &v)
+	read(t, b.do(del, path+"?data=keep", ""), 200, &v)
 	if v.Offboarding.Data != "keep" || len(v.Revoke.Steps) != 4 || !strings.Contains(v.Revoke.Steps[3], "App registrations") || v.Revoke.App != appMailboxes || v.Revoke.Portal != "https://entra.microsoftonline.cn" {
 		t.Errorf("%+v", v.Revoke)
 	}

@@ -248,10 +248,10 @@ func TestChanges(t *testing.T) {
 	b.crowd(contoso, 450)
 	b.changes[contoso][7].Type = directory.Archived
 	b.changes[contoso][7].Reason = directory.SoftDeleted
-	b.changes[contoso][7].Set = map[string]json.RawMessage{"mail": json.RawMessage("null")}
+	b.changes[contoso][7].Set = directory.Set(`{"mail":null}`)
 	b.changes[contoso][8] = directory.Change{
 		Number: 9, Type: directory.TeamMembers, ID: team1, Run: "r", At: now, Joined: []string{object}, Left: []string{tenant},
-		Set: map[string]json.RawMessage{"mail": json.RawMessage("1")}, Was: map[string]json.RawMessage{"mail": json.RawMessage(`"secret"`)},
+		Set: directory.Set(`{"mail":1}`), Was: directory.Set(`{"mail":"secret"}`),
 	}
 	b.changes[contoso][9].Position = &directory.Move{To: position}
 	b.changes[contoso][10] = directory.Change{Number: 11, Type: directory.Redacted, Run: "r", At: now}
@@ -305,7 +305,7 @@ func TestChanges(t *testing.T) {
 func TestDamagedRow(t *testing.T) {
 	b := newBench()
 	b.crowd(contoso, 300)
-	b.changes[contoso][250].Set = map[string]json.RawMessage{"mail": json.RawMessage("{")}
+	b.changes[contoso][250].Set = directory.Set(`{"mail":#}`)
 	srv := httptest.NewServer(b.api)
 	defer srv.Close()
 	resp, err := http.Get(srv.URL + "/v1/connections/" + contoso + "/changes?limit=1000")

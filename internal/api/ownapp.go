@@ -79,23 +79,46 @@ func ownCommand(vault, id string) string {
 func (a *API) setApp(ctx context.Context, in *ownAppRequest) (*one[Connection], error) {
 	app := connection.App{Own: ownSecret(in.ID)}
 	var err error
-	app.ID, err = a.Apps.OwnApp(ctx, app.Own)
-	var detail string
-	switch {
-	case err == nil:
+	if app.ID, err = a.Apps.OwnApp(ctx, app.Own); err == nil {
 		return a.useApp(ctx, in.ID, app)
-	case fault.Is(err, fault.NotFound):
-		detail = "The Key Vault holds no secret " + app.Own + " that is in use."
-	case fault.Is(err, fault.Invalid):
-		detail = "The Key Vault secret " + app.Own + " cannot be used as an app. " + fault.Of(err).Remedy
-	default:
-		return nil, err
 	}
-	remedy := "Write " + ownShape + " to the file app.json, run " + ownCommand(vaultName(a.Service.Vault), in.ID) + ", delete the file, and send the request again."
-	if a.Service.Vault == "" {
-		remedy = "Name a Key Vault in the setting KEY_VAULT_URL first. Then: " + remedy
+	return nil, a.noApp(ctx, err, in.ID)
+}
+
+// ownTroubles say why a connection's own app cannot be read, by the fault's code.
+var ownTroubles = map[string]string{
+	connection.OwnNoVault:        "No Key Vault is set up.",
+	connection.OwnUnreachable:    "The Key Vault does not answer.",
+	connection.OwnForbidden:      "The Key Vault refuses Rollcall's managed identity.",
+	connection.OwnMissing:        "The Key Vault holds no secret %s that is in use.",
+	connection.OwnNotJSON:        "The Key Vault secret %s is no JSON object of appId and secret or certificate.",
+	connection.OwnNoApp:          "The appId in the Key Vault secret %s is no client ID, which is a GUID.",
+	connection.OwnNoProof:        "The Key Vault secret %s does not hold just one of a client secret's value and a certificate.",
+	connection.OwnBadCertificate: "The certificate in the Key Vault secret %s cannot be used: it takes PEM of the certificate and of its RSA private key, of 2048 bits or more and without a password.",
+	connection.OwnExpired:        "What the Key Vault secret %s holds has expired.",
+}
+
+// noApp is the problem of an own app that cannot be read. What is wrong with
+// the secret is the caller's to mend, what is wrong with the vault is not.
+func (a *API) noApp(ctx context.Context, err error, id string) error {
+	e := fault.Of(err)
+	detail, known := strings.ReplaceAll(ownTroubles[e.Code], "%s", ownSecret(id)), ownTroubles[e.Code] != ""
+	switch e.Kind {
+	case fault.NotFound, fault.Invalid:
+		if !known {
+			detail = "The Key Vault secret " + ownSecret(id) + " cannot be used as an app."
+		}
+		remedy := "Write " + ownShape + " to the file app.json, run " + ownCommand(vaultName(a.Service.Vault), id) + ", delete the file, and send the request again."
+		if a.Service.Vault == "" {
+			remedy = "Name a Key Vault in the setting KEY_VAULT_URL first. Then: " + remedy
+		}
+		return problem(codeValidation, "%s", detail).withRemedy(remedy)
 	}
-	return nil, problem(codeValidation, "%s", strings.TrimSpace(detail)).withRemedy(remedy)
+	p := answer(ctx, a.Log, "set-app", err)
+	if known {
+		p.Detail = detail
+	}
+	return p
 }
 
 // vaultName is the name of the vault with this URL.

@@ -93,8 +93,12 @@ func TestOwnAppRefused(t *testing.T) {
 		code   string
 		detail string
 	}{
-		{fault.New(fault.NotFound, "internals"), 422, codeValidation, "holds no secret rollcall-app-" + contoso},
-		{fault.New(fault.Invalid, "internals").WithRemedy("The appId is no GUID."), 422, codeValidation, "The appId is no GUID."},
+		{fault.New(fault.NotFound, "internals").WithCode(connection.OwnMissing), 422, codeValidation, "holds no secret rollcall-app-" + contoso},
+		{fault.New(fault.Invalid, "internals").WithCode(connection.OwnNoApp).WithRemedy("Store it."), 422, codeValidation, "The appId in the Key Vault secret rollcall-app-" + contoso + " is no client ID, which is a GUID."},
+		{fault.New(fault.Invalid, "internals").WithCode(connection.OwnNotJSON), 422, codeValidation, "is no JSON object of appId and secret or certificate."},
+		{fault.New(fault.Invalid, "internals").WithCode(connection.OwnExpired), 422, codeValidation, "has expired."},
+		{fault.New(fault.Denied, "internals").WithCode(connection.OwnForbidden), 403, codeForbidden, "The Key Vault refuses Rollcall's managed identity."},
+		{fault.New(fault.Unknown, "internals").WithCode(connection.OwnUnreachable), 503, codeUnavailable, "The Key Vault does not answer."},
 		{fault.New(fault.Denied, "internals"), 403, codeForbidden, ""},
 		{errors.New("internals"), 503, codeUnavailable, ""},
 	} {

@@ -23,7 +23,7 @@ type Life struct {
 func shapeLife(l *directory.Life) Life {
 	return Life{
 		Active: l.Active(), ArchivedAt: when(l.Archived), Reason: string(l.Reason),
-		CreatedAt: l.Created.UTC(), LastChange: l.Changed,
+		CreatedAt: second(l.Created), LastChange: l.Changed,
 	}
 }
 

@@ -82,6 +82,7 @@ const (
 	codeConnected    = "already_connected"
 	codeConflict     = "conflict"
 	codeDecided      = "plan_decided"
+	codeInvited      = "company_has_connection"
 	codePaused       = "paused"
 	codeOffboarded   = "offboarded"
 	codeTransfer     = "transfer_refused"
@@ -112,6 +113,7 @@ var kinds = map[string]struct {
 	codeConnected:    {409, "Already connected", "Nothing needs to be done: links and approvals serve only until a tenant is connected."},
 	codeConflict:     {409, "Changed by somebody else", "Read the connection again, and repeat the request if it is still wanted."},
 	codeDecided:      {409, "The plan does not wait", "Read GET …/removals for the plan that waits now, and the connection's runs for what became of this one."},
+	codeInvited:      {409, "The company has a connection", "Use the connection that detail names, or send the request with ?again=true to make another one."},
 	codePaused:       {409, "Paused", "POST /v1/connections/{id}/resume lets syncs run again."},
 	codeOffboarded:   {409, "The connection has ended", "Invite the company anew by POST /v1/connections. What is stored can be read until it is purged, which DELETE /v1/connections/{id}?data=purge does."},
 	codeTransfer:     {409, "The tenant cannot be transferred", "Read both connections: this one has to own its tenant, and the other has to be waiting for its administrator, without a tenant and meant for no other."},

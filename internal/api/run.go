@@ -109,7 +109,7 @@ type Forecast struct {
 func shapeRun(r *job.Run) Run {
 	v := Run{
 		ID: r.ID, Trigger: string(r.Trigger), State: string(r.State), By: r.By, Person: r.Person, Phase: r.Phase, Full: r.Full, Why: r.Why,
-		Slices: r.Slices, Began: when(r.Began), Ended: when(r.Ended), NextTry: when(r.NextTry), Throttled: r.State == job.Waiting && r.Throttled,
+		Slices: r.Slices, Began: exactly(r.Began), Ended: exactly(r.Ended), NextTry: when(r.NextTry), Throttled: r.State == job.Waiting && r.Throttled,
 		MergedInto: r.MergedInto, Override: r.Override, FirstChange: r.FirstChange, LastChange: r.LastChange,
 		Counters: &Counters{
 			Created: r.Created, Updated: r.Updated, Archived: r.Archived, Reactivated: r.Reactivated,
@@ -122,7 +122,7 @@ func shapeRun(r *job.Run) Run {
 	}
 	for _, p := range r.Phases {
 		v.Phases = append(v.Phases, Phase{
-			Name: p.Name, Began: p.Began.UTC(), Ended: when(p.Ended), Full: p.Full, Why: p.Why,
+			Name: p.Name, Began: p.Began.UTC().Truncate(time.Millisecond), Ended: exactly(p.Ended), Full: p.Full, Why: p.Why,
 			Pages: p.Pages, GraphCalls: p.GraphCalls, Units: p.Units, Changes: p.Changes,
 		})
 	}
@@ -140,6 +140,16 @@ func shapeRun(r *job.Run) Run {
 		v.Problem = &Trouble{Code: r.Code, Message: r.Error, Remedy: r.Remedy}
 	}
 	return v
+}
+
+// exactly is t to the millisecond, nil if zero: many runs are over within a
+// second, and are told apart by when they ended.
+func exactly(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
 }
 
 func shapeKind(k job.KindCounters) *KindCounters {

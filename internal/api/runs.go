@@ -42,7 +42,11 @@ func (a *API) runRoutes() {
 		Description: "The connection's runs, newest first. A sync that was accepted and has not begun is not among them; read it by its ID." + pagesInWords,
 		Responses:   listed[RunPage](a), Errors: []int{400, 404},
 	}, func(ctx context.Context, in *pageRequest) (*huma.StreamResponse, error) {
-		return paged(ctx, a, in, listRuns, a.Runs.Runs, shapeRun)
+		c, err := a.connection(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return paged(ctx, a, in, listRuns, a.Runs.Runs, runOf(&c))
 	})
 	register(a, huma.Operation{
 		OperationID: "read-run", Method: http.MethodGet, Path: "/v1/connections/{id}/runs/{run}",
@@ -84,7 +88,7 @@ func (a *API) run(ctx context.Context, in *runRequest) (*one[Run], error) {
 	case unknown:
 		return nil, missingRun()
 	}
-	v := shapeRun(&r)
+	v := runOf(&c)(&r)
 	if r.Trigger == job.Preview {
 		v.Samples, err = a.samples(ctx, in.ID, &r)
 	}

@@ -74,12 +74,13 @@ func (a *API) samples(ctx context.Context, id string, r *job.Run) (out []Sample,
 }
 
 func shapeSample(c *directory.Change) Sample {
+	set, was := c.Set.All(), c.Was.All()
 	v := Sample{
-		Type: string(c.Type), ID: c.ID, Reason: string(c.Reason), Fields: make([]Field, 0, len(c.Set)),
+		Type: string(c.Type), ID: c.ID, Reason: string(c.Reason), Fields: make([]Field, 0, len(set)),
 		Joined: len(c.Joined), Left: len(c.Left),
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		v.Fields = append(v.Fields, Field{Name: name, Before: raw(c.Was[name]), After: raw(c.Set[name])})
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		v.Fields = append(v.Fields, Field{Name: name, Before: raw(was[name]), After: raw(set[name])})
 	}
 	return v
 }

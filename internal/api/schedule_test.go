@@ -13,12 +13,12 @@ import (
 func TestSchedule(t *testing.T) {
 	b := newBench()
 	var v Connection
-	read(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","schedule":{"every":"twice","at":"06:30","zone":"Europe/Amsterdam"}}`), 201, &v)
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","schedule":{"every":"twice","at":"06:30","zone":"Europe/Amsterdam"}}`), 201, &v)
 	if s := b.connections[v.ID].Schedule; s == nil || *s != (connection.Schedule{Every: "twice", At: "06:30", Zone: "Europe/Amsterdam"}) || *v.Schedule != Schedule(*s) || v.NextDue != nil {
 		t.Errorf("stored %+v, answered %+v", s, v)
 	}
 	v = Connection{}
-	if w := b.do(post, "/v1/connections", `{"company":"c","name":"n","schedule":null}`); w.Code != 201 || strings.Contains(w.Body.String(), "schedule") {
+	if w := b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","schedule":null}`); w.Code != 201 || strings.Contains(w.Body.String(), "schedule") {
 		t.Errorf("none: %d %s", w.Code, w.Body)
 	}
 
@@ -85,7 +85,7 @@ func TestScheduleRefused(t *testing.T) {
 			t.Errorf("%s: errors %+v, want one at %q", schedule, p.Errors, field)
 		}
 		stored := len(b.connections)
-		p := refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","schedule":`+schedule+`}`), 422, codeValidation)
+		p := refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","schedule":`+schedule+`}`), 422, codeValidation)
 		if !p.names(field) || len(b.connections) != stored {
 			t.Errorf("create with %s: errors %+v", schedule, p.Errors)
 		}
@@ -139,12 +139,12 @@ func TestSettingsNotCovered(t *testing.T) {
 			t.Errorf("%s: %+v", settings, p)
 		}
 	}
-	refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n"}`), 422, codeValidation) // teams are recommended
+	refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"}`), 422, codeValidation) // teams are recommended
 	if !reflect.DeepEqual(b.connections[contoso], before) || len(b.connections) != 2 {
 		t.Errorf("stored %+v", b.connections)
 	}
 	var v Connection
-	read(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","settings":{"teams":false}}`), 201, &v)
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","settings":{"teams":false}}`), 201, &v)
 	read(t, b.do(patch, path, `{"guard":null}`), 200, &v)
 	b.set(contoso, func(c *connection.Connection) { c.OwnApp = "s" })
 	read(t, b.do(patch, path, `{"settings":{"teams":true,"mailboxes":true}}`), 200, &v)

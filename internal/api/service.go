@@ -115,7 +115,7 @@ func (a *API) service(ctx context.Context, _ *struct{}) (*one[ServiceState], err
 		return nil, err
 	}
 	if !w.Last.IsZero() {
-		v.Wave = &Wave{Since: w.Since.UTC(), Last: w.Last.UTC(), Tenants: w.Tenants, Open: w.Open(a.Now())}
+		v.Wave = &Wave{Since: second(w.Since), Last: second(w.Last), Tenants: w.Tenants, Open: w.Open(a.Now())}
 	}
 	expiring, err := a.Service.Credentials.Expiring(ctx, expiryWithin, owns)
 	if err != nil { // told, not refused: who asks is looking for just that
@@ -123,7 +123,7 @@ func (a *API) service(ctx context.Context, _ *struct{}) (*one[ServiceState], err
 		v.Problem = &Trouble{Code: p.code(), Message: "It cannot be told of all certificates and secrets when they end.", Remedy: p.Remedy}
 	}
 	for _, e := range expiring {
-		v.Expiring = append(v.Expiring, Expiry{What: e.What, Name: e.Name, Connection: e.Connection, Expires: e.Expires.UTC()})
+		v.Expiring = append(v.Expiring, Expiry{What: e.What, Name: e.Name, Connection: e.Connection, Expires: second(e.Expires)})
 	}
 	slices.SortFunc(v.Expiring, func(x, y Expiry) int {
 		if d := x.Expires.Compare(y.Expires); d != 0 {

@@ -17,15 +17,15 @@ var recommended = Settings{Positions: true, ReportingLines: true, Teams: true, L
 func TestSettings(t *testing.T) {
 	b := newBench()
 	var v Connection
-	read(t, b.do(post, "/v1/connections", `{"company":"c","name":"n"}`), 201, &v)
-	if !reflect.DeepEqual(v.Settings, recommended) || b.connections[v.ID].Settings != nil {
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n"}`), 201, &v)
+	if !reflect.DeepEqual(v.Settings, &recommended) || b.connections[v.ID].Settings != nil {
 		t.Errorf("none named: answered %+v, stored %+v", v.Settings, b.connections[v.ID].Settings)
 	}
 	v = Connection{}
-	read(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","settings":{"mailboxes":true,"mailboxTypes":true,"guests":false,"groups":["`+team2+`","`+team1+`","`+team2+`"]}}`), 201, &v)
+	read(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","settings":{"mailboxes":true,"mailboxTypes":true,"guests":false,"groups":["`+team2+`","`+team1+`","`+team2+`"]}}`), 201, &v)
 	want := recommended
 	want.Mailboxes, want.MailboxTypes, want.Guests, want.Groups = true, true, false, []string{team2, team1}
-	if s := b.connections[v.ID].Settings; !reflect.DeepEqual(v.Settings, want) || s == nil || !reflect.DeepEqual(Settings(*s), want) {
+	if s := b.connections[v.ID].Settings; !reflect.DeepEqual(v.Settings, &want) || s == nil || !reflect.DeepEqual(Settings(*s), want) {
 		t.Errorf("created with %+v, stored %+v", v.Settings, s)
 	}
 
@@ -51,7 +51,7 @@ func TestSettings(t *testing.T) {
 			}
 			v = Connection{}
 			read(t, b.do(how, path, body), 200, &v)
-			if !reflect.DeepEqual(v.Settings, want) {
+			if !reflect.DeepEqual(v.Settings, &want) {
 				t.Errorf("%s %s: %+v, want %+v", how, step.patch, v.Settings, want)
 			}
 		}
@@ -102,7 +102,7 @@ func TestSettingsRefused(t *testing.T) {
 			continue // new connections have no types
 		}
 		stored := len(b.connections)
-		p = refused(t, b.do(post, "/v1/connections", `{"company":"c","name":"n","settings":`+settings+`}`), 422, codeValidation)
+		p = refused(t, b.do(post, "/v1/connections?again=true", `{"company":"c","name":"n","settings":`+settings+`}`), 422, codeValidation)
 		if !p.names(field) || len(b.connections) != stored {
 			t.Errorf("create with %s: errors %+v, want one at %q", settings, p.Errors, field)
 		}

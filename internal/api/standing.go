@@ -97,10 +97,16 @@ func (a *API) shapeConnection(c *connection.Connection, seen connection.Status) 
 		ID: c.ID, Company: c.Company, Name: c.Name, Status: string(seen),
 		Tenant: c.Tenant, NamedTenant: c.NamedTenant, Profile: c.Profile, App: c.App, OwnApp: c.OwnApp != "",
 		ConsentNeeded: c.Live() && (!c.Covered() || c.Problem != nil && c.Problem.Consent),
-		Settings:      shapeSettings(c.Chosen()),
 		LinkExpires:   when(c.LinkExpires), NextDue: when(c.NextDue),
 		LastRun: c.LastRun, LastSuccess: when(c.LastSuccess),
-		CreatedAt: c.CreatedAt.UTC(), CreatedBy: c.CreatedBy, Revoke: a.revoke(c),
+		CreatedAt: second(c.CreatedAt), CreatedBy: c.CreatedBy, Revoke: a.revoke(c),
+	}
+	if c.Status == connection.Paused {
+		v.NextDue = nil // slots pass
+	}
+	if o := c.Offboarding; o == nil || o.Purged.IsZero() {
+		s := shapeSettings(c.Chosen())
+		v.Settings = &s
 	}
 	if s := c.Schedule; s != nil {
 		v.Schedule = &Schedule{Every: s.Every, At: s.At, Zone: s.Zone}
@@ -112,13 +118,13 @@ func (a *API) shapeConnection(c *connection.Connection, seen connection.Status) 
 		v.Guard = &Guard{MaxCount: g.MaxCount, MaxPercent: g.MaxPercent, MaxTeams: g.MaxTeams, MaxMemberships: g.MaxMemberships}
 	}
 	if o := c.Override; o != nil {
-		v.Override = &Override{By: o.By, At: o.At.UTC()}
+		v.Override = &Override{By: o.By, At: second(o.At)}
 	}
 	if p := c.Approved; p != nil {
-		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: p.At.UTC()}
+		v.Approval = &Approval{Tenant: p.Tenant, Object: p.Object, By: p.By, At: second(p.At)}
 	}
 	if p := c.Paused; p != nil {
-		v.Paused = &Paused{At: p.At.UTC(), By: p.By, WithAll: p.All}
+		v.Paused = &Paused{At: second(p.At), By: p.By, WithAll: p.All}
 	}
 	if h := c.Health; h.Failures > 0 || h.Suspicion != nil {
 		v.Health = &Health{Failures: h.Failures}
@@ -127,10 +133,26 @@ func (a *API) shapeConnection(c *connection.Connection, seen connection.Status) 
 		}
 	}
 	if o := c.Offboarding; o != nil {
-		v.Offboarding = &Offboarding{At: o.At.UTC(), By: o.By, Data: dataKept, Purged: when(o.Purged), Deleted: o.Deleted, To: o.To}
+		v.Offboarding = &Offboarding{At: second(o.At), By: o.By, Data: dataKept, Purged: when(o.Purged), Deleted: o.Deleted, To: o.To}
 		if o.Purge {
 			v.Offboarding.Data = dataPurged
 		}
+	}
+	return v
+}
+
+// shown is a stored connection, the status that people see, and what mends its
+// problem; empty if that is as stored.
+type shown struct {
+	connection.Connection
+	seen   connection.Status
+	remedy string
+}
+
+func (a *API) shapeShown(s *shown) Connection {
+	v := a.shapeConnection(&s.Connection, s.seen)
+	if v.Problem != nil && s.remedy != "" {
+		v.Problem.Remedy = s.remedy
 	}
 	return v
 }
@@ -154,7 +176,8 @@ func (a *API) show(ctx context.Context, c *connection.Connection) (*one[Connecti
 	if err != nil {
 		return nil, err
 	}
-	return &one[Connection]{a.shapeConnection(c, seen)}, nil
+	v := shown{*c, seen, a.remedy(ctx, c)}
+	return &one[Connection]{a.shapeShown(&v)}, nil
 }
 
 // changed answers a connection that was changed. That it is done must be
@@ -164,21 +187,26 @@ func (a *API) changed(ctx context.Context, c *connection.Connection) Connection 
 	if err != nil {
 		a.Log.WarnContext(ctx, "status shown as stored", "connection", c.ID, "err", err)
 	}
-	return a.shapeConnection(c, seen)
+	return a.shapeShown(&shown{*c, seen, a.remedy(ctx, c)})
 }
 
 // atOnce is how many fences are read at the same time for a list.
 const atOnce = 16
 
-// showAll is [API.show] for a page of connections.
-func (a *API) showAll(ctx context.Context, cs []connection.Connection) ([]Connection, error) {
-	out := make([]Connection, len(cs))
+// standings is [API.standing] for a page of connections, of those that are
+// wanted; the others are as stored.
+func (a *API) standings(ctx context.Context, cs []connection.Connection, wanted func(*connection.Connection) bool) ([]shown, error) {
+	out := make([]shown, len(cs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for i := range cs {
-		group.Go(func() error {
-			seen, err := a.standing(ctx, &cs[i])
-			out[i] = a.shapeConnection(&cs[i], seen)
+		out[i] = shown{cs[i], cs[i].Status, ""}
+		if !wanted(&cs[i]) {
+			continue
+		}
+		group.Go(func() (err error) {
+			out[i].seen, err = a.standing(ctx, &cs[i])
+			out[i].remedy = a.remedy(ctx, &cs[i])
 			return err
 		})
 	}

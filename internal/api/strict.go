@@ -42,6 +42,10 @@ func (a *API) strict(ctx huma.Context, next func(huma.Context)) {
 			at("header."+actorHeader, "expected one value in UTF-8"))
 		return
 	}
+	if op.RequestBody != nil && bare(r) {
+		write(w, problem(codeMalformed, "The request has no body.").at("body", a.wanted(op)))
+		return
+	}
 	if op.RequestBody != nil {
 		t, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		charset, named := params["charset"]
@@ -59,6 +63,24 @@ func (a *API) strict(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(ctx)
+}
+
+// bare reports whether the request has neither a body nor a word about one.
+func bare(r *http.Request) bool {
+	return r.Header.Get("Content-Type") == "" && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0)
+}
+
+// wanted says what the operation's body must hold.
+func (a *API) wanted(op *huma.Operation) string {
+	s := op.RequestBody.Content["application/json"].Schema
+	if s.Ref != "" {
+		s = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	const object = "expected a JSON object, announced as Content-Type: application/json"
+	if len(s.Required) == 0 {
+		return object
+	}
+	return object + ", with " + strings.Join(s.Required, ", ")
 }
 
 // gather reads the body of an operation that describes none, for at most
@@ -84,9 +106,6 @@ func checkQuery(op *huma.Operation, raw string) *Problem {
 		return problem(codeValidation, "The query cannot be read.").at("query", "expected name=value pairs, percent-encoded")
 	}
 	known := map[string]bool{}
-	for _, p := range op.Parameters {
-		known[p.Name] = p.In == "query"
-	}
 	var bad *Problem
 	note := func(name, message string) {
 		if bad == nil {
@@ -94,6 +113,12 @@ func checkQuery(op *huma.Operation, raw string) *Problem {
 		}
 		if len(bad.Errors) < maxErrors {
 			bad.at("query."+name, message)
+		}
+	}
+	for _, p := range op.Parameters {
+		known[p.Name] = p.In == "query"
+		if p.In == "query" && p.Required && !query.Has(p.Name) {
+			note(p.Name, "required, and not there. "+p.Description)
 		}
 	}
 	for name, values := range query {

@@ -63,14 +63,8 @@ func TestDeadLetters(t *testing.T) {
 	asked := job.Job{Kind: job.Sync, Connection: "a", Run: "r", Slice: 2, Try: 3}
 	r.send(asked, time.Time{})
 	r.bury(1, "MaxDeliveryCountExceeded", "Message could not be consumed after 10 delivery attempts.")
-	tx, err := r.client().NewSender(wiretest.Queue, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for id, body := range map[string]string{"newer": `{"v":7,"kind":"sync","connection":"a","run":"r"}`, "Zoë <z@contoso.example>": "no JSON"} {
-		if err := tx.SendMessage(t.Context(), &azservicebus.Message{MessageID: &id, Body: []byte(body)}, nil); err != nil {
-			t.Fatal(err)
-		}
+		r.post(id, []byte(body), time.Time{})
 		r.bury(1, "by hand", "because of Zoë")
 	}
 	for n := range 300 { // more than one peek returns
@@ -199,14 +193,7 @@ func TestResubmitBounded(t *testing.T) {
 func TestResubmitUnreadable(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
-	tx, err := r.client().NewSender(wiretest.Queue, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := "a/r1/0"
-	if err := tx.SendMessage(t.Context(), &azservicebus.Message{MessageID: &id, Body: []byte(`{"v":7,"kind":"sync","connection":"a","run":"r1"}`)}, nil); err != nil {
-		t.Fatal(err)
-	}
+	r.post("a/r1/0", []byte(`{"v":7,"kind":"sync","connection":"a","run":"r1"}`), time.Time{})
 	r.bury(1, "by hand", "")
 	r.resubmit("a", 0, 100, all, map[job.Fate]int{job.Left: 1}, false)
 	if there := r.there(); !slices.Equal(there, []string{"a/r1/0 dead-lettered"}) {
@@ -221,14 +208,7 @@ func TestResubmitKilled(t *testing.T) {
 	r := start(t, nil)
 	r.die(of("a", 1))
 	ds, _ := r.letters("a", 1)
-	tx, err := r.client().NewSender(wiretest.Queue, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := fmt.Sprintf("a/r1/0/again-%d", ds[0].Sequence)
-	if err := tx.SendMessage(t.Context(), &azservicebus.Message{MessageID: &id, Body: of("a", 1).Encode()}, nil); err != nil {
-		t.Fatal(err)
-	}
+	r.post(fmt.Sprintf("a/r1/0/again-%d", ds[0].Sequence), of("a", 1).Encode(), time.Time{})
 	r.resubmit("a", 0, 100, all, map[job.Fate]int{job.Resent: 1}, false)
 	r.want(func(n servicebus.Counts) bool { return n.Active == 1 && n.Duplicates == 1 && n.DeadLetter == 0 })
 }

@@ -130,6 +130,9 @@ type Verify struct {
 	Attempt int `json:"attempt,omitempty"`
 	// Since is when that consent came back.
 	Since time.Time `json:"since,omitzero"`
+	// Lacks are the permissions that the settings need and that the last token
+	// did not carry; nil if none, or if that is not known.
+	Lacks []string `json:"lacks,omitempty"`
 	// Before is what was in force before that consent, and is again if it is
 	// not confirmed; nil if the tenant had not been verified.
 	Before *Consented `json:"before,omitempty"`

@@ -60,8 +60,10 @@ type Queue interface {
 	Send(ctx context.Context, j job.Job, at time.Time) error
 }
 
-// Runs reads the records of runs, newest first.
+// Runs reads the records of runs, newest first, and the fence that counts what
+// is stored; a fence is zero for a connection that was never synced.
 type Runs interface {
+	Fence(ctx context.Context, connection string) (job.Fence, error)
 	Run(ctx context.Context, connection, run string) (job.Run, error)
 	Runs(ctx context.Context, connection, after string, limit int) ([]job.Run, string, error)
 }
@@ -120,7 +122,9 @@ func (f *Flow) load(ctx context.Context, id string, generation int) (connection.
 		return c, &Refusal{Cause: LinkRevoked, Connection: id, Err: err}
 	case err != nil:
 		return c, err
-	case c.Link != generation || c.Status == connection.Offboarded:
+	case c.Status == connection.Offboarded:
+		return c, &Refusal{Cause: LinkEnded, Connection: id}
+	case c.Link != generation:
 		return c, &Refusal{Cause: LinkRevoked, Connection: id}
 	case !f.Now().Before(c.LinkExpires):
 		return c, &Refusal{Cause: LinkExpired, Connection: id}

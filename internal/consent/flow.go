@@ -60,7 +60,8 @@ func (f *Flow) Begin(ctx context.Context, token, browser string) (to string, err
 // Return ends the leg that the query belongs to and returns where to send the
 // browser next: to admin consent after the first leg, to the link's page after
 // the second. The error is a [*Refusal] for whatever is not proved, and then
-// nothing is stored.
+// the connection stays as it was; the audit log holds the refusal, with the IDs
+// of who was proved.
 func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to string, err error) {
 	defer fault.Wrap(&err, "consent: return")
 	cb, err := parseCallback(query)
@@ -98,6 +99,7 @@ func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to
 		if who.Object == "" {
 			who = r.who
 		}
+		r.who = who
 		f.note(ctx, c, who, actRefused, "refused: "+string(r.Cause), "code", r.Code, "expected", r.Expected)
 	}
 	return to, err
@@ -106,7 +108,7 @@ func (f *Flow) Return(ctx context.Context, query url.Values, browser string) (to
 // refuse is a refusal to a browser that has shown that it may know whose link
 // this is.
 func (f *Flow) refuse(c connection.Connection, cause Cause, cb callback) *Refusal {
-	return &Refusal{Cause: cause, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Code: cb.code()}
+	return &Refusal{Cause: cause, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Renewal: c.WasVerified(), Code: cb.code()}
 }
 
 // signedIn ends the first leg: who is this, and may they bind their tenant?

@@ -60,7 +60,7 @@ type View struct {
 	// Own is true if that app is the connection's own, not the vendor's.
 	Own bool
 	// Missing are the permissions that the settings need and that what was
-	// consented to does not have.
+	// consented to does not have, as far as that is known without a sync.
 	Missing []string
 
 	// Since is when the consent that is being verified came back, and Checks
@@ -70,6 +70,10 @@ type View struct {
 	// Run is the newest sync of a connection that was verified; nil if there
 	// is none yet.
 	Run *job.Run
+	// Stored counts what is stored; nil if nothing is yet, or it cannot be read.
+	Stored *Stored
+	// Held is true if removals wait for the vendor's decision.
+	Held bool
 	// NextDue is when the next sync is due, zero if none is, and LastSuccess
 	// when one last succeeded.
 	NextDue, LastSuccess time.Time
@@ -77,6 +81,9 @@ type View struct {
 	Link    string
 	Expires time.Time
 }
+
+// Stored counts what is stored and not archived.
+type Stored struct{ People, Teams, Memberships int }
 
 // Look returns what a link shows. It changes nothing. The error is a
 // [*Refusal] if the link is not, or no longer, one of ours.
@@ -113,19 +120,38 @@ func (f *Flow) Look(ctx context.Context, token string) (v View, err error) {
 	v.Profile, v.App = o.profile, o.app.ID
 	if v.Stage == Connected || c.Live() {
 		v.Run = f.newestRun(ctx, c.ID)
+		v.Stored, v.Held = f.stored(ctx, c)
 	}
 	v.Standing = c.Standing(v.Run != nil && (v.Run.State == job.Running || v.Run.State == job.Waiting), v.Run != nil && v.Run.Throttled)
 	return v, nil
 }
 
-// missing lists what the settings need and the tenant has not consented to.
+// missing lists what the settings need and the tenant has not consented to; of
+// an app of the connection's own, what the last check of a consent has missed.
 func missing(c connection.Connection) []string {
+	if c.OwnApp != "" && (c.Status == connection.Failed || c.Status == connection.Consenting) {
+		return c.Verify.Lacks
+	}
 	if c.Covered() {
 		return nil
 	}
 	return slices.DeleteFunc(connection.Needs(c.Chosen()), func(scope string) bool {
 		return slices.Contains(profileOf(c).Permissions, scope)
 	})
+}
+
+// stored counts what is stored, and tells whether removals wait: by the fence,
+// since the newest sync may be the one that proposed what was decided since.
+func (f *Flow) stored(ctx context.Context, c connection.Connection) (s *Stored, held bool) {
+	fence, err := f.Runs.Fence(ctx, c.ID)
+	if err != nil { // the page is whole without it
+		f.Log.WarnContext(ctx, "figures unreadable", "connection", c.ID, "err", err)
+		return nil, c.Status == connection.Held
+	}
+	if fence.Tally.Stored > 0 || fence.Teams.Stored > 0 {
+		s = &Stored{People: fence.Tally.Active, Teams: fence.Teams.Active, Memberships: fence.Memberships.Active}
+	}
+	return s, fence.Plan != nil
 }
 
 // Bounds of the look for the newest sync: between two syncs there may be any

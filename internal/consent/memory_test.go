@@ -20,6 +20,8 @@ type memory struct {
 	nonces      map[string]nonce
 	sent        []sent
 	runs        []job.Run
+	fence       job.Fence
+	unread      error // of the fence
 	entries     []connection.Entry
 	own         map[string]string // client IDs by secret
 	// fail, if set, is asked before every operation.
@@ -132,6 +134,8 @@ func (m *memory) Send(_ context.Context, j job.Job, at time.Time) error {
 	m.sent = append(m.sent, sent{j, at})
 	return nil
 }
+
+func (m *memory) Fence(context.Context, string) (job.Fence, error) { return m.fence, m.unread }
 
 func (m *memory) Runs(_ context.Context, _, after string, limit int) ([]job.Run, string, error) {
 	rest := m.runs

@@ -72,7 +72,7 @@ func (f *Flow) current(ctx context.Context, c connection.Connection, s state) (b
 
 // unfit refuses consent because there is no app to consent to.
 func (f *Flow) unfit(c connection.Connection, err error) *Refusal {
-	return &Refusal{Cause: NoProfile, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Err: err}
+	return &Refusal{Cause: NoProfile, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Renewal: c.WasVerified(), Err: err}
 }
 
 // ownOffer is what an app of the connection's own has to ask for.

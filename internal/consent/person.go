@@ -9,10 +9,6 @@ import (
 )
 
 const (
-	// personalTenant is the tenant of all personal Microsoft accounts
-	// (documented: Microsoft identity platform, ID token claims, tid).
-	personalTenant = "9188040d-6c67-4c5b-b112-36a304b66dad"
-
 	// The roles that can grant Graph application permissions (documented:
 	// "Grant tenant-wide admin consent"), by their template IDs, which are
 	// the same in every tenant ("Microsoft Entra built-in roles").
@@ -36,11 +32,11 @@ func proven(id connection.Identity) person {
 // this connection. Who owns the tenant is another question.
 func (f *Flow) mayBind(c connection.Connection, p person) error {
 	r := &Refusal{
-		Connection: c.ID, Company: c.Name, Link: f.Links.URL(c),
+		Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Renewal: c.WasVerified(),
 		Tenant: p.Tenant, Object: p.Object, who: p.Identity,
 	}
 	switch {
-	case p.Tenant == personalTenant:
+	case p.Tenant == connection.PersonalTenant:
 		r.Cause = PersonalAccount
 	case c.NamedTenant != "" && c.NamedTenant != p.Tenant:
 		r.Cause, r.Expected = NotNamedTenant, c.NamedTenant
@@ -81,5 +77,5 @@ func (f *Flow) unowned(ctx context.Context, c connection.Connection, p person) e
 }
 
 func (f *Flow) owned(c connection.Connection, p person) *Refusal {
-	return &Refusal{Cause: TenantOwned, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Tenant: p.Tenant, who: p.Identity}
+	return &Refusal{Cause: TenantOwned, Connection: c.ID, Company: c.Name, Link: f.Links.URL(c), Renewal: c.WasVerified(), Tenant: p.Tenant, who: p.Identity}
 }

@@ -15,6 +15,8 @@ const (
 	LinkUnknown Cause = "link-unknown"
 	LinkExpired Cause = "link-expired"
 	LinkRevoked Cause = "link-revoked"
+	// LinkEnded: the connection has ended, and its links with it.
+	LinkEnded Cause = "link-ended"
 	// NoProfile: no app registration covers what is to be read, or the
 	// connection's own cannot be used. It is the vendor's to mend.
 	NoProfile Cause = "no-profile"
@@ -49,13 +51,14 @@ const (
 
 // Causes lists all causes, for whoever must have a text for each.
 var Causes = []Cause{
-	LinkUnknown, LinkExpired, LinkRevoked, NoProfile, BadRequest, StateUnknown, OtherBrowser, WrongLeg,
+	LinkUnknown, LinkExpired, LinkRevoked, LinkEnded, NoProfile, BadRequest, StateUnknown, OtherBrowser, WrongLeg,
 	SignInDeclined, SignInFailed, SignInExpired, Unproven, PersonalAccount, NotAdministrator,
 	NotNamedTenant, BoundElsewhere, TenantOwned, ConsentDeclined, ConsentFailed, OtherTenant,
 }
 
-// Refusal ends the path with nothing stored. It is [fault.Denied], and holds
-// what a page may tell the person in front of it.
+// Refusal ends the path with the connection as it was; all that is kept of it
+// is a line of the connection's audit log, with the IDs of who was proven. It is
+// [fault.Denied], and holds what a page may tell the person in front of it.
 type Refusal struct {
 	Cause Cause
 	// Connection is for the log; empty if unknown.
@@ -64,6 +67,9 @@ type Refusal struct {
 	// know them.
 	Company string
 	Link    string
+	// Renewal is true if the connection had its tenant before: what was consented
+	// to then stands.
+	Renewal bool
 	// Tenant and Object identify who signed in, for the vendor to approve.
 	Tenant, Object string
 	// Expected is the tenant that would have been accepted.
@@ -76,6 +82,10 @@ type Refusal struct {
 	// who was proved, for the audit log.
 	who connection.Identity
 }
+
+// Proven reports whether it is proven who was refused: then their IDs are in the
+// audit log.
+func (r *Refusal) Proven() bool { return r.Object != "" || r.who.Object != "" }
 
 func (r *Refusal) Error() string {
 	s := "refused: " + string(r.Cause)

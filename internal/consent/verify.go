@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/internal/connection"
@@ -79,13 +80,13 @@ func (v *Verifier) Verify(ctx context.Context, j job.Job) (err error) {
 	if err != nil || !current {
 		return err
 	}
-	probe := v.probe(ctx, c)
+	lacks, probe := v.probe(ctx, c)
 	if ctx.Err() != nil {
 		return ctx.Err() // cut short by us: says nothing about the tenant
 	}
 	for range maxConflicts {
 		tried := c
-		judge(&c, probe, v.Now().UTC())
+		judge(&c, lacks, probe, v.Now().UTC())
 		stored, err := v.Connections.UpdateConnection(ctx, c)
 		if err == nil {
 			return v.follow(ctx, tried, stored, probe)
@@ -122,27 +123,33 @@ func (v *Verifier) current(ctx context.Context, j job.Job) (c connection.Connect
 	return c, j.Slice == c.Verify.Attempt, nil
 }
 
-// probe asks Microsoft once whether the consent has taken effect.
-func (v *Verifier) probe(ctx context.Context, c connection.Connection) error {
+// probe asks Microsoft once whether the consent has taken effect. The error
+// says why not yet; lacks are the permissions that the token does not carry, nil
+// if that is not known.
+func (v *Verifier) probe(ctx context.Context, c connection.Connection) (lacks []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	if err := v.Prober.Probe(ctx, c.Access()); err != nil || v.Roles == nil {
-		return err
+	err = v.Prober.Probe(ctx, c.Access())
+	// A token was had in either case, if all that is wrong is a permission.
+	if v.Roles == nil || err != nil && !connection.LacksPermission(fault.Of(err).Code) {
+		return nil, err
 	}
-	roles, err := v.Roles(ctx, c.Access())
-	if err != nil || len(roles) == 0 {
-		return err
-	}
-	lacks := promised(c)
-	lacks = slices.DeleteFunc(lacks, func(scope string) bool { return slices.Contains(roles, scope) })
+	roles, unread := v.Roles(ctx, c.Access())
 	switch {
-	case len(lacks) == 0:
-		return nil
+	case err == nil && (unread != nil || len(roles) == 0):
+		return nil, unread
+	case unread != nil:
+		return nil, err
+	}
+	lacks = slices.DeleteFunc(promised(c), func(scope string) bool { return slices.Contains(roles, scope) })
+	switch {
+	case err != nil, len(lacks) == 0:
+		return lacks, err
 	case c.Verify.Attempt < roleTries:
-		return fault.New(fault.Denied, "the token lacks %v", lacks).WithCode("Authorization_RequestDenied")
+		return lacks, fault.New(fault.Denied, "the token lacks %v", lacks).WithCode("Authorization_RequestDenied")
 	}
 	v.Log.WarnContext(ctx, "consent lacks permissions", "connection", c.ID, "tenant", c.Tenant, "lacks", lacks)
-	return nil
+	return lacks, nil
 }
 
 // promised lists the permissions that the settings need and that what was
@@ -156,8 +163,13 @@ func promised(c connection.Connection) []string {
 
 // judge writes a try's outcome into the connection. Its status is Consenting,
 // from which both moves are allowed.
-func judge(c *connection.Connection, probe error, now time.Time) {
+func judge(c *connection.Connection, lacks []string, probe error, now time.Time) {
 	c.Verify.Attempt++
+	c.Verify.Lacks = lacks
+	missing := ""
+	if len(lacks) > 0 {
+		missing = " Missing: " + strings.Join(lacks, ", ") + "."
+	}
 	switch {
 	case probe == nil:
 		c.Status, c.Problem, c.Health = connection.Connected, nil, connection.Health{}
@@ -170,13 +182,12 @@ func judge(c *connection.Connection, probe error, now time.Time) {
 	case now.Before(c.Verify.Since.Add(Limit)):
 		// What mends a lasting refusal would mislead: this one is expected.
 		c.Problem = &connection.Problem{
-			Code: fault.Of(probe).Code, Message: "Microsoft does not confirm the permissions yet.",
+			Code: fault.Of(probe).Code, Message: "Microsoft does not confirm the permissions yet." + missing,
 			Remedy: "Nothing needs to be done: the check is repeated for up to 30 minutes.", At: now,
 		}
 	default:
 		c.Status = connection.Failed
-		c.Problem = problem(probe, now, "Microsoft did not confirm the permissions within 30 minutes.",
-			"Open the link again and repeat the consent. If the link has expired, ask for a new one.")
+		c.Problem = problem(c, probe, now, "Microsoft did not confirm the permissions within 30 minutes."+missing)
 		revert(c)
 	}
 }
@@ -200,12 +211,19 @@ func revert(c *connection.Connection) {
 	}
 }
 
-// problem keeps the cause's code, and its remedy if it names one; never its
-// text, which may hold names.
-func problem(err error, at time.Time, message, remedy string) *connection.Problem {
-	e := fault.Of(err)
-	if e.Remedy != "" {
-		remedy = e.Remedy + " " + remedy
+// problem keeps the cause's code, and its remedy where consenting once more is
+// not all of it; never its text, which may hold names.
+func problem(c *connection.Connection, err error, at time.Time, message string) *connection.Problem {
+	const again = "Open the link again and repeat the consent. If the link has expired, ask for a new one."
+	e, remedy := fault.Of(err), again
+	switch {
+	case connection.LacksPermission(e.Code) && c.OwnApp != "":
+		remedy = c.OwnLack(c.Verify.Lacks...) + " Then open the link again and repeat the consent."
+	case e.Remedy == "":
+	case e.Class == fault.Disconnected: // it says the same, and why
+		remedy = e.Remedy
+	case e.Class == fault.Policy, e.Class == fault.Ours:
+		remedy = e.Remedy + " Then open the link again and repeat the consent."
 	}
 	return &connection.Problem{Code: e.Code, Message: message, Remedy: remedy, At: at}
 }
@@ -266,7 +284,7 @@ func (v *Verifier) Repair(ctx context.Context, c connection.Connection, now time
 		return v.Queue.Send(ctx, message(c), time.Time{})
 	}
 	tried := c
-	judge(&c, fault.New(fault.Unknown, "no try since %s", due.UTC().Format(time.RFC3339)), now.UTC())
+	judge(&c, nil, fault.New(fault.Unknown, "no try since %s", due.UTC().Format(time.RFC3339)), now.UTC())
 	_, err = v.Connections.UpdateConnection(ctx, c)
 	switch {
 	case fault.Is(err, fault.Conflict):
@@ -286,6 +304,6 @@ func (v *Verifier) note(ctx context.Context, tried, c connection.Connection, act
 	}
 	note(ctx, v.Audit, v.Log, connection.Entry{
 		Connection: c.ID, At: v.Now().UTC(), Source: connection.FromRollcall, Action: action, Outcome: "done",
-		Detail: details("tenant", c.Tenant, "consent", c.Verify.ID, "tries", strconv.Itoa(c.Verify.Attempt), "profile", tried.Profile, "app", tried.App, "code", code),
+		Detail: details("tenant", c.Tenant, "consent", c.Verify.ID, "tries", strconv.Itoa(c.Verify.Attempt), "profile", tried.Profile, "app", tried.App, "code", code, "lacks", strings.Join(c.Verify.Lacks, " ")),
 	})
 }

@@ -121,6 +121,20 @@ func TestThreatOwnApp(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		code := connection.OwnNotJSON
+		switch name {
+		case "null", "no app", "app is no GUID":
+			code = connection.OwnNoApp
+		case "nothing", "both", "secret of words", "short secret":
+			code = connection.OwnNoProof
+		case "certificate without key", "key without certificate", "key of another", "no certificate", "elliptic", "short":
+			code = connection.OwnBadCertificate
+		case "expired":
+			code = connection.OwnExpired
+		}
+		if got := fault.Of(err).Code; got != code {
+			t.Errorf("%s: code %q, want %q", name, got, code)
+		}
 		if all := err.Error() + fault.Of(err).Remedy; strings.Contains(all, "hunter2") || strings.Contains(all, "BEGIN") || strings.Contains(all, "12345678") {
 			t.Errorf("%s: tells %s", name, all)
 		}
@@ -165,12 +179,20 @@ func TestOwnAppFaults(t *testing.T) {
 	if w.reads() != 0 {
 		t.Errorf("%d reads", w.reads())
 	}
-	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.NotFound) || !strings.Contains(fault.Of(err).Remedy, ownSecret) {
+	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.NotFound) || !strings.Contains(fault.Of(err).Remedy, ownSecret) || fault.Of(err).Code != connection.OwnMissing {
 		t.Errorf("missing: %v", err)
 	}
 	w.down = http.StatusForbidden
-	if _, err := c.OwnApp(t.Context(), ownSecret+"a"); !fault.Is(err, fault.Denied) || !strings.Contains(fault.Of(err).Remedy, "Key Vault Secrets User") {
+	if _, err := c.OwnApp(t.Context(), ownSecret+"a"); !fault.Is(err, fault.Denied) || !strings.Contains(fault.Of(err).Remedy, "Key Vault Secrets User") || fault.Of(err).Code != connection.OwnForbidden {
 		t.Errorf("refused: %v", err)
+	}
+	w.down = http.StatusInternalServerError
+	if _, err := c.OwnApp(t.Context(), ownSecret+"b"); !fault.Is(err, fault.Unknown) || fault.Of(err).Code != connection.OwnUnreachable {
+		t.Errorf("down: %v", err)
+	}
+	w.down = http.StatusTooManyRequests
+	if _, err := c.OwnApp(t.Context(), ownSecret+"c"); !fault.Is(err, fault.Throttled) {
+		t.Errorf("busy: %v", err)
 	}
 	o := w.options()
 	o.Vault = VaultOptions{}
@@ -178,7 +200,7 @@ func TestOwnAppFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Of(err).Remedy, "KEY_VAULT_URL") {
+	if _, err := c.OwnApp(t.Context(), ownSecret); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Of(err).Remedy, "KEY_VAULT_URL") || fault.Of(err).Code != connection.OwnNoVault {
 		t.Errorf("no vault: %v", err)
 	}
 }

@@ -1,14 +1,12 @@
 package credential
 
 import (
-	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -103,43 +101,4 @@ func loadFiles(paths []string) func(context.Context, []proof) ([]proof, error) {
 		}
 		return ps, nil
 	}
-}
-
-// ownForm is the Key Vault secret of a connection's own app registration.
-type ownForm struct {
-	App         string `json:"appId"`
-	Secret      string `json:"secret"`
-	Certificate string `json:"certificate"`
-}
-
-const ownRemedy = `Store {"appId": "<client ID>", "secret": "<client secret>"}, or "certificate" in place of "secret" with PEM of the certificate and its RSA private key of 2048 bits or more.`
-
-// parseOwn reads a connection's own app registration.
-func parseOwn(value, _ string) (proof, error) {
-	bad := func(why string) (proof, error) {
-		return proof{}, fault.New(fault.Invalid, "own app: %s", why).WithRemedy(ownRemedy)
-	}
-	if len(value) > maxProof {
-		return bad("too large")
-	}
-	var f ownForm
-	d := json.NewDecoder(bytes.NewReader([]byte(value)))
-	d.DisallowUnknownFields()
-	if d.Decode(&f) != nil || d.More() {
-		return bad("no JSON object of appId and secret or certificate")
-	}
-	f.App = strings.ToLower(f.App)
-	switch {
-	case !guid.MatchString(f.App):
-		return bad("appId is no GUID")
-	case (f.Secret == "") == (f.Certificate == ""):
-		return bad("not one of secret and certificate")
-	case f.Secret != "" && !isSecret(f.Secret):
-		return bad("secret is no client secret")
-	case f.Secret != "":
-		return proof{app: f.App, secret: f.Secret}, nil
-	}
-	p, err := readCertificate([]byte(f.Certificate))
-	p.app = f.App
-	return p, err
 }

@@ -1,9 +1,6 @@
 package directory
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // Type is what happened to whom.
 type Type string
@@ -52,7 +49,7 @@ type Change struct {
 	At     time.Time `json:"at"`
 	// Set holds the properties that changed with their new values, null for a
 	// cleared one. A creation has all that are not empty.
-	Set map[string]json.RawMessage `json:"set,omitempty"`
+	Set Set `json:"set,omitempty"`
 	// Reason is why it was archived.
 	Reason Reason `json:"reason,omitempty"`
 	// Joined and Left are the people, by ID, who became members of the team or
@@ -62,7 +59,7 @@ type Change struct {
 	// Position is how the person's position changed; nil if it did not.
 	Position *Move `json:"position,omitempty"`
 	// Was holds the earlier values of what is in Set. Only previews have it.
-	Was map[string]json.RawMessage `json:"was,omitempty"`
+	Was Set `json:"was,omitempty"`
 }
 
 // Move is a person's change of position, by [PositionID]; empty for none.
@@ -90,6 +87,26 @@ type Page struct {
 	Delta string
 }
 
+// ListPage is one page of a plain list of people, which always tells the
+// managers. The last page has no Next.
+type ListPage struct {
+	Items []Item
+	Next  string
+}
+
+// Shard is how far the people whose user principal names begin alike have
+// been listed, in a first enumeration that lists many such shards at once.
+type Shard struct {
+	// Name is the beginning of the names, in hex.
+	Name string `json:"name"`
+	// Next is the link of the following page, empty before the first.
+	Next  string `json:"next,omitempty"`
+	Pages int    `json:"pages,omitempty"` // read so far
+	Done  bool   `json:"done,omitempty"`
+	// Split is true if it is listed by the shards below it, of one character more.
+	Split bool `json:"split,omitempty"`
+}
+
 // Merge returns the stored record as it is after an item that is present:
 // reactivated if it was archived, without a pending removal. All properties
 // are the item's, since a page repeats the unchanged ones; only an unmentioned
@@ -106,20 +123,24 @@ func Merge(prior *Record, it Item) Record {
 	return next
 }
 
+var nobody Person // never written
+
 // Compare returns the change that leads from prior to next, without number,
 // run and time, or nil if what the product sees is the same.
 func Compare(prior, next *Record) *Change {
+	if prior == nil {
+		return &Change{Type: Created, ID: next.ID, Set: Difference(&nobody, &next.Person)}
+	}
+	set := Difference(&prior.Person, &next.Person)
 	switch {
-	case prior == nil:
-		return &Change{Type: Created, ID: next.ID, Set: Difference(&Person{}, &next.Person)}
 	case prior.Active() && !next.Active():
-		return &Change{Type: Archived, ID: next.ID, Reason: next.Reason, Set: Difference(&prior.Person, &next.Person)}
+		return &Change{Type: Archived, ID: next.ID, Reason: next.Reason, Set: set}
 	case !prior.Active() && next.Active():
-		return &Change{Type: Reactivated, ID: next.ID, Set: Difference(&prior.Person, &next.Person)}
-	case prior.Fingerprint() == next.Fingerprint():
+		return &Change{Type: Reactivated, ID: next.ID, Set: set}
+	case set == nil:
 		return nil
 	default:
-		return &Change{Type: Updated, ID: next.ID, Set: Difference(&prior.Person, &next.Person)}
+		return &Change{Type: Updated, ID: next.ID, Set: set}
 	}
 }
 
@@ -162,6 +183,11 @@ type Batch struct {
 	DropSeen []string
 	// Staged holds more such IDs, each under a name of their own.
 	Staged []Staged
+	// Index holds entries of the index that the batch adds by itself, when it
+	// is compacted, besides those of Add, Put and Erase.
+	Index []Indexed
+	// Shards hold how far a sharded first enumeration has come.
+	Shards []Shard
 }
 
 // Staged is a list of IDs that waits to be compared with what is stored.
@@ -204,5 +230,5 @@ const MaxRows = 96
 // Rows counts the rows that the batch writes one by one.
 func (b *Batch) Rows() int {
 	return len(b.Add) + len(b.Put) + len(b.Teams) + len(b.Rosters) + len(b.Licenses) + len(b.Mailboxes) + len(b.Positions) +
-		len(b.Lists) + len(b.Erase) + len(b.EraseMailboxes) + len(b.Erased) + len(b.Unerased) + len(b.Redact) + len(b.DropSeen) + len(b.Staged)
+		len(b.Lists) + len(b.Erase) + len(b.EraseMailboxes) + len(b.Erased) + len(b.Unerased) + len(b.Redact) + len(b.DropSeen) + len(b.Staged) + len(b.Shards)
 }

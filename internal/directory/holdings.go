@@ -93,12 +93,40 @@ func Title(jobTitle string) string {
 // case, space or the way a letter is encoded are the same position. It is
 // empty for no title.
 func PositionID(jobTitle string) string {
-	t := cases.Fold().String(Title(jobTitle))
-	if t == "" {
+	var buf [128]byte
+	t, ok := foldASCII(buf[:0], jobTitle)
+	if !ok {
+		t = []byte(cases.Fold().String(Title(jobTitle)))
+	}
+	if len(t) == 0 {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(t))
-	return hex.EncodeToString(sum[:10])
+	sum := sha256.Sum256(t)
+	var id [20]byte
+	hex.Encode(id[:], sum[:10])
+	return string(id[:])
+}
+
+// foldASCII appends a title of at most 128 bytes that is ASCII without needless
+// space, as almost all are, in lower case: other normalizing leaves it as it
+// is. It reports false for any other.
+func foldASCII(b []byte, jobTitle string) ([]byte, bool) {
+	if len(jobTitle) > 128 {
+		return b, false
+	}
+	last := byte(' ')
+	for i := range len(jobTitle) {
+		c := jobTitle[i]
+		if c < ' ' || c > '~' || c == ' ' && last == ' ' {
+			return b, false
+		}
+		last = c
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return b, len(b) == 0 || last != ' '
 }
 
 // CompareLicenses is like [CompareTeams].
@@ -139,7 +167,7 @@ func CompareMailboxes(prior, next *MailboxRecord) *Change {
 	c.diffNum("storageUsed", prior == nil, before.Size, next.Size)
 	c.diffNum("quota", prior == nil, before.Quota, next.Quota)
 	if before.HasArchive != next.HasArchive {
-		c.set("hasArchive", next.HasArchive)
+		c.Set = c.Set.flag("hasArchive", next.HasArchive)
 	}
 	return c
 }
@@ -167,12 +195,12 @@ func lifeChange(created, updated, archived, reactivated Type, prior, next *Life)
 
 func (c *Change) diff(name, was, is string) {
 	if was != is {
-		c.set(name, is)
+		c.Set = c.Set.text(name, is)
 	}
 }
 
 func (c *Change) diffNum(name string, all bool, was, is int64) {
 	if all || was != is {
-		c.set(name, is)
+		c.Set = c.Set.number(name, is)
 	}
 }

@@ -6,10 +6,13 @@
 package directory
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"math/bits"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -42,43 +45,114 @@ type Person struct {
 	Manager string `json:"manager,omitempty"`
 }
 
-// property is one synced property: its name in Graph and in our API, and
-// where it lives in a Person: a *string, a *[]string or a **bool.
+// property is one synced property: its name in Graph and in our API, as it
+// begins in JSON, and where its value is in a Person.
 type property struct {
 	name string
-	at   func(*Person) any
+	kind kind
+	at   uintptr
 }
 
-// properties is in canonical order: fingerprints depend on it, so new ones go
-// to the end.
+// kind is the type of a property.
+type kind byte
+
+const (
+	text kind = iota // string
+	list             // []string
+	flag             // *bool
+)
+
+// properties is their only list, in canonical order: fingerprints depend on
+// it, so new ones go to the end. They are found by offset, because people are
+// hashed, compared and written by the million: a call per value would cost
+// more than the value, and reflection a multiple. A test holds kinds and
+// offsets against the fields of Person.
 var properties = [...]property{
-	{"mail", func(p *Person) any { return &p.Mail }},
-	{"otherMails", func(p *Person) any { return &p.OtherMails }},
-	{"proxyAddresses", func(p *Person) any { return &p.ProxyAddresses }},
-	{"userPrincipalName", func(p *Person) any { return &p.UserPrincipalName }},
-	{"displayName", func(p *Person) any { return &p.DisplayName }},
-	{"givenName", func(p *Person) any { return &p.GivenName }},
-	{"surname", func(p *Person) any { return &p.Surname }},
-	{"businessPhones", func(p *Person) any { return &p.BusinessPhones }},
-	{"mobilePhone", func(p *Person) any { return &p.MobilePhone }},
-	{"preferredLanguage", func(p *Person) any { return &p.PreferredLanguage }},
-	{"accountEnabled", func(p *Person) any { return &p.AccountEnabled }},
-	{"userType", func(p *Person) any { return &p.UserType }},
-	{"jobTitle", func(p *Person) any { return &p.JobTitle }},
-	{"department", func(p *Person) any { return &p.Department }},
-	{"officeLocation", func(p *Person) any { return &p.OfficeLocation }},
-	{"employeeId", func(p *Person) any { return &p.EmployeeID }},
-	{"employeeHireDate", func(p *Person) any { return &p.EmployeeHireDate }},
-	{"assignedLicenses", func(p *Person) any { return &p.AssignedLicenses }},
-	{"manager", func(p *Person) any { return &p.Manager }},
+	{`,"mail":`, text, unsafe.Offsetof(Person{}.Mail)},
+	{`,"otherMails":`, list, unsafe.Offsetof(Person{}.OtherMails)},
+	{`,"proxyAddresses":`, list, unsafe.Offsetof(Person{}.ProxyAddresses)},
+	{`,"userPrincipalName":`, text, unsafe.Offsetof(Person{}.UserPrincipalName)},
+	{`,"displayName":`, text, unsafe.Offsetof(Person{}.DisplayName)},
+	{`,"givenName":`, text, unsafe.Offsetof(Person{}.GivenName)},
+	{`,"surname":`, text, unsafe.Offsetof(Person{}.Surname)},
+	{`,"businessPhones":`, list, unsafe.Offsetof(Person{}.BusinessPhones)},
+	{`,"mobilePhone":`, text, unsafe.Offsetof(Person{}.MobilePhone)},
+	{`,"preferredLanguage":`, text, unsafe.Offsetof(Person{}.PreferredLanguage)},
+	{`,"accountEnabled":`, flag, unsafe.Offsetof(Person{}.AccountEnabled)},
+	{`,"userType":`, text, unsafe.Offsetof(Person{}.UserType)},
+	{`,"jobTitle":`, text, unsafe.Offsetof(Person{}.JobTitle)},
+	{`,"department":`, text, unsafe.Offsetof(Person{}.Department)},
+	{`,"officeLocation":`, text, unsafe.Offsetof(Person{}.OfficeLocation)},
+	{`,"employeeId":`, text, unsafe.Offsetof(Person{}.EmployeeID)},
+	{`,"employeeHireDate":`, text, unsafe.Offsetof(Person{}.EmployeeHireDate)},
+	{`,"assignedLicenses":`, list, unsafe.Offsetof(Person{}.AssignedLicenses)},
+	{`,"manager":`, text, unsafe.Offsetof(Person{}.Manager)},
+}
+
+func (f *property) text(p *Person) string    { return *(*string)(unsafe.Add(unsafe.Pointer(p), f.at)) }
+func (f *property) list(p *Person) *[]string { return (*[]string)(unsafe.Add(unsafe.Pointer(p), f.at)) }
+func (f *property) flag(p *Person) *bool     { return *(**bool)(unsafe.Add(unsafe.Pointer(p), f.at)) }
+
+// empty reports whether Microsoft holds no value.
+func (f *property) empty(p *Person) bool {
+	switch f.kind {
+	case text:
+		return f.text(p) == ""
+	case list:
+		return len(*f.list(p)) == 0
+	default:
+		return f.flag(p) == nil
+	}
+}
+
+// append appends the value as JSON, null if it is empty.
+func (f *property) append(b []byte, p *Person) []byte {
+	switch {
+	case f.empty(p):
+		return append(b, "null"...)
+	case f.kind == text:
+		return appendString(b, f.text(p))
+	case f.kind == list:
+		return appendStrings(b, *f.list(p))
+	default:
+		return strconv.AppendBool(b, *f.flag(p))
+	}
+}
+
+// size is about how many bytes append takes, and no less if nothing has to be
+// escaped.
+func (f *property) size(p *Person) (n int) {
+	switch f.kind {
+	case text:
+		n = len(f.text(p)) + len(`""`)
+	case list:
+		for _, s := range *f.list(p) {
+			n += len(s) + len(`"",`)
+		}
+		n++ // a bracket; the other stands for a comma
+	}
+	return max(n, len("false"))
+}
+
+// equal compares the values of two people.
+func (f *property) equal(p, q *Person) bool {
+	switch f.kind {
+	case text:
+		return f.text(p) == f.text(q)
+	case list:
+		return slices.Equal(*f.list(p), *f.list(q))
+	default:
+		a, b := f.flag(p), f.flag(q)
+		return a == b || a != nil && b != nil && *a == *b
+	}
 }
 
 // Properties returns the names of the synced properties in canonical order,
 // without id.
 func Properties() []string {
 	names := make([]string, len(properties))
-	for i, p := range properties {
-		names[i] = p.name
+	for i := range properties {
+		names[i] = strings.Trim(properties[i].name, `,":`)
 	}
 	return names
 }
@@ -86,16 +160,19 @@ func Properties() []string {
 // Canonical sorts the lists and drops their repeats and empty strings, so
 // that equal people compare equal however Graph ordered them.
 func (p *Person) Canonical() {
-	for _, prop := range properties {
-		if l, ok := prop.at(p).(*[]string); ok && len(*l) > 0 {
-			slices.Sort(*l)
-			*l = slices.Compact(*l)
-			if (*l)[0] == "" {
-				*l = (*l)[1:]
-			}
-			if len(*l) == 0 {
-				*l = nil
-			}
+	for i := range properties {
+		f := &properties[i]
+		if f.kind != list || f.empty(p) {
+			continue
+		}
+		l := f.list(p)
+		slices.Sort(*l)
+		*l = slices.Compact(*l)
+		if (*l)[0] == "" {
+			*l = (*l)[1:]
+		}
+		if len(*l) == 0 {
+			*l = nil
 		}
 	}
 }
@@ -104,87 +181,62 @@ func (p *Person) Canonical() {
 // people with the same fingerprint have the same values; an empty value and a
 // missing one are the same.
 func (p *Person) Fingerprint() uint64 {
-	var (
-		h   xxhash.Digest
-		buf [binary.MaxVarintLen64]byte
-	)
-	h.Reset()
-	num := func(n int) { _, _ = h.Write(binary.AppendUvarint(buf[:0], uint64(n))) }
-	str := func(s string) { num(len(s)); _, _ = h.WriteString(s) }
-	for i, prop := range properties {
-		switch v := prop.at(p).(type) {
-		case *string:
-			if *v != "" {
-				num(i + 1)
-				str(*v)
+	var few [1536]byte // enough for most people; others cost an allocation
+	b := few[:0]
+	for i := range properties {
+		f, mark := &properties[i], byte(i+1)
+		switch f.kind {
+		case text:
+			if s := f.text(p); s != "" {
+				b = appendCounted(append(b, mark), s)
 			}
-		case *[]string:
-			if len(*v) > 0 {
-				num(i + 1)
-				num(len(*v))
-				for _, s := range *v {
-					str(s)
+		case list:
+			if l := *f.list(p); len(l) > 0 {
+				b = binary.AppendUvarint(append(b, mark), uint64(len(l)))
+				for _, s := range l {
+					b = appendCounted(b, s)
 				}
 			}
-		case **bool:
-			if *v != nil {
-				num(i + 1)
-				if **v {
-					num(1)
-				} else {
-					num(0)
-				}
+		case flag:
+			if v := f.flag(p); v != nil && *v {
+				b = append(b, mark, 1)
+			} else if v != nil {
+				b = append(b, mark, 0)
 			}
 		}
 	}
-	return h.Sum64()
+	return xxhash.Sum64(b)
 }
 
-// null is the value of a property that was cleared.
-var null = json.RawMessage("null")
-
-// value is the property's JSON, null if it is empty.
-func (prop property) value(p *Person) json.RawMessage {
-	var v any
-	switch at := prop.at(p).(type) {
-	case *string:
-		if *at == "" {
-			return null
-		}
-		v = *at
-	case *[]string:
-		if len(*at) == 0 {
-			return null
-		}
-		v = *at
-	case **bool:
-		if *at == nil {
-			return null
-		}
-		v = **at
+// appendCounted appends a string behind its length.
+func appendCounted(b []byte, s string) []byte {
+	if len(s) < 0x80 { // as the varint is then
+		return append(append(b, byte(len(s))), s...)
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // strings and booleans only: cannot fail
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // Difference returns the properties in which next differs from prior, with
-// next's values; null stands for a cleared one. It is empty if they agree.
-func Difference(prior, next *Person) map[string]json.RawMessage {
-	var set map[string]json.RawMessage
-	for _, prop := range properties {
-		v := prop.value(next)
-		if bytes.Equal(v, prop.value(prior)) {
-			continue
+// next's values; null stands for a cleared one. It is nil if they agree.
+func Difference(prior, next *Person) Set {
+	var differ uint64 // a bit for each property
+	n := 1            // bytes of the set if nothing is escaped, or a few more
+	for i := range properties {
+		if f := &properties[i]; !f.equal(prior, next) {
+			differ |= 1 << i
+			n += len(f.name) + f.size(next)
 		}
-		if set == nil {
-			set = make(map[string]json.RawMessage)
-		}
-		set[prop.name] = v
 	}
-	return set
+	if differ == 0 {
+		return nil
+	}
+	set := make(Set, 0, n)
+	for ; differ != 0; differ &= differ - 1 {
+		f := &properties[bits.TrailingZeros64(differ)]
+		set = f.append(append(set, f.name...), next)
+	}
+	set[0] = '{'
+	return append(set, '}')
 }
 
 // Record is a person as stored.
@@ -221,27 +273,34 @@ func Key(id string) (k [16]byte, ok bool) {
 // Size is an upper estimate of the bytes that the person takes as JSON.
 func Size(p *Person) int {
 	n := 512 // names, punctuation and the record's own fields
-	add := func(s string) {
-		n += 3
-		for i := 0; i < len(s); i++ {
-			switch c := s[i]; {
-			case c < ' ' || c == '"' || c == '\\' || c == 0x7f:
-				n += 6 // escaped
-			case c >= 0x80:
-				n += 2 // U+2028 and U+2029 are escaped, and take three bytes to six
-			default:
-				n++
+	for i := range properties {
+		switch f := &properties[i]; f.kind {
+		case text:
+			n += stringSize(f.text(p))
+		case list:
+			for _, s := range *f.list(p) {
+				n += stringSize(s)
 			}
 		}
 	}
-	for _, prop := range properties {
-		switch v := prop.at(p).(type) {
-		case *string:
-			add(*v)
-		case *[]string:
-			for _, s := range *v {
-				add(s)
-			}
+	return n
+}
+
+// stringSize is an upper estimate of what [appendString] appends, and a comma.
+func stringSize(s string) int {
+	n := len(s) + len(`"",`)
+	if isPlain(s) {
+		return n
+	}
+	if !utf8.ValidString(s) {
+		return n + 5*len(s) // six for each byte that is no UTF-8
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == '"' || c == '\\' || c == 0x7f:
+			n += 5 // escaped
+		case c >= 0x80:
+			n++ // U+2028 and U+2029 are escaped, and take three bytes to six
 		}
 	}
 	return n

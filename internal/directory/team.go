@@ -2,7 +2,6 @@ package directory
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 )
 
@@ -66,19 +65,6 @@ type IDPage struct {
 	Next string
 }
 
-// teamProperties are the properties in the feed, in canonical order.
-var teamProperties = []struct {
-	name string
-	at   func(*Team) any
-}{
-	{"displayName", func(t *Team) any { return t.DisplayName }},
-	{"description", func(t *Team) any { return t.Description }},
-	{"mail", func(t *Team) any { return t.Mail }},
-	{"visibility", func(t *Team) any { return t.Visibility }},
-	{"kind", func(t *Team) any { return string(t.Kind) }},
-	{"dynamic", func(t *Team) any { return t.Dynamic }},
-}
-
 // CompareTeams returns the change that leads from prior to next, without
 // number, run and time, or nil if what the product sees is the same.
 func CompareTeams(prior, next *TeamRecord) *Change {
@@ -99,28 +85,15 @@ func CompareTeams(prior, next *TeamRecord) *Change {
 	if prior != nil {
 		before = prior.Team
 	}
-	for _, p := range teamProperties {
-		if was, is := p.at(&before), p.at(&next.Team); was != is {
-			c.set(p.name, is)
-		}
+	c.diff("displayName", before.DisplayName, next.DisplayName)
+	c.diff("description", before.Description, next.Description)
+	c.diff("mail", before.Mail, next.Mail)
+	c.diff("visibility", before.Visibility, next.Visibility)
+	c.diff("kind", string(before.Kind), string(next.Kind))
+	if before.Dynamic != next.Dynamic {
+		c.Set = c.Set.flag("dynamic", next.Dynamic)
 	}
 	return c
-}
-
-// set puts a property's new value into the change; an empty one as null.
-func (c *Change) set(name string, v any) {
-	if c.Set == nil {
-		c.Set = make(map[string]json.RawMessage)
-	}
-	if v == "" || v == false {
-		c.Set[name] = null
-		return
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // strings, numbers and booleans only: cannot fail
-	c.Set[name] = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // Roster is one row of a team's direct members: all of them, or those whose

@@ -261,7 +261,7 @@ func (w *world) plant(id string, people int) map[string]int {
 			b := directory.Batch{
 				Teams:   []directory.TeamRecord{{Team: directory.Team{ID: object(from), DisplayName: name}}},
 				Lists:   []directory.Listing{{List: directory.HeldPeople, ID: object(from)}},
-				Changes: []directory.Change{{Number: int64(from + 1), Type: directory.Created, ID: object(from), Set: map[string]json.RawMessage{"displayName": json.RawMessage(`"` + name + `"`)}}},
+				Changes: []directory.Change{{Number: int64(from + 1), Type: directory.Created, ID: object(from), Set: directory.Set(`{"displayName":"` + name + `"}`)}},
 			}
 			for n := from; n < min(from+90, people); n++ {
 				b.Add = append(b.Add, directory.Record{Person: directory.Person{ID: object(n), DisplayName: name}})

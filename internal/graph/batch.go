@@ -100,7 +100,11 @@ func (c *Client) post(ctx context.Context, tenant connection.Access, needs strin
 	}
 	var seen answer
 	defer seen.count(ctx)
-	b, err := c.exchange(ctx, tenant, call{method: abstractions.POST, link: c.base + "/$batch", body: body, needs: needs}, &seen)
+	var replies []reply
+	err = c.exchange(ctx, tenant, call{method: abstractions.POST, link: c.base + "/$batch", body: body, needs: needs}, &seen, func(b []byte) (err error) {
+		replies, err = decodeBatch(b, len(requests))
+		return err
+	})
 	if seen.status == http.StatusFailedDependency {
 		// How Graph once told that a batch is throttled. Source: Microsoft Graph
 		// documentation of 2021, "Throttling and batching".
@@ -111,11 +115,10 @@ func (c *Client) post(ctx context.Context, tenant connection.Access, needs strin
 	if err != nil {
 		return nil, err
 	}
-	replies, err := decodeBatch(b, len(requests))
 	for i := range replies {
 		seen.units += units(replies[i].header)
 	}
-	return replies, err
+	return replies, nil
 }
 
 // decodeBatch reads the responses to n requests, whose IDs are 1 to n. The

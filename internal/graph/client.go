@@ -7,8 +7,8 @@ package graph
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,12 +17,12 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	abstractions "github.com/microsoft/kiota-abstractions-go"
 	auth "github.com/microsoft/kiota-authentication-azure-go"
 	khttp "github.com/microsoft/kiota-http-go"
 	kjson "github.com/microsoft/kiota-serialization-json-go"
 	core "github.com/microsoftgraph/msgraph-sdk-go-core"
-	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/fault"
@@ -49,10 +49,8 @@ type Credentials interface {
 // Client reads any tenant's directory. It is safe for concurrent use.
 type Client struct {
 	base  string // with version, without a slash at the end
-	host  string
-	scope string
 	creds Credentials
-	http  *http.Client
+	sdk   abstractions.RequestAdapter
 	plain http.RoundTripper // without the SDK, and so without a token
 }
 
@@ -78,19 +76,35 @@ func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Clie
 		khttp.NewUrlReplaceHandler(true, core.ReplacementPairs),
 		khttp.NewParametersNameDecodingHandler(),
 		khttp.NewHeadersInspectionHandler())
+	client := &http.Client{Transport: pipeline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	base := strings.TrimSuffix(endpoint, "/")
-	return &Client{
-		base:  base + "/v1.0",
-		host:  u.Hostname(),
-		scope: base + "/.default",
-		creds: creds,
-		plain: transport,
-		http:  &http.Client{Transport: pipeline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}, nil
+	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(lent{}, []string{base + "/.default"}, []string{u.Hostname()})
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "graph: endpoint %q: %w", endpoint, err)
+	}
+	adapter, err := core.NewGraphRequestAdapterBaseWithParseNodeFactoryAndSerializationWriterFactoryAndHttpClient(provider, options, kjson.NewJsonParseNodeFactory(), kjson.NewJsonSerializationWriterFactory(), client)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "graph: endpoint %q: %w", endpoint, err)
+	}
+	return &Client{base: base + "/v1.0", creds: creds, sdk: adapter, plain: transport}, nil
+}
+
+// lent is the credential of the call that the context is of. The SDK has one
+// provider and one adapter for all tenants, which it would make for each.
+type lent struct{}
+
+func (lent) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	a, ok := ctx.Value(answerKey{}).(*answer)
+	if !ok || a.credential == nil {
+		return azcore.AccessToken{}, fault.New(fault.Unknown, "a call without a credential")
+	}
+	return a.credential.GetToken(ctx, o)
 }
 
 // answer is what the observer saw of a call.
 type answer struct {
+	credential azcore.TokenCredential // with which the call is made
+
 	status int
 	header http.Header
 	calls  int // requests so far, of this and earlier tries
@@ -168,54 +182,86 @@ type call struct {
 	// eventual asks the index that Graph keeps beside its directory. Source:
 	// Microsoft Graph documentation, "Advanced query capabilities".
 	eventual bool
-	// prefer is the header Prefer; bare allows a success without a body; told
-	// puts Graph's message into the error, for a caller who may read it.
-	prefer     string
+	// accept is the header Accept if it is not JSON's, prefer the header Prefer.
+	accept, prefer string
+	// bare allows a success without a body; told puts Graph's message into the
+	// error, for a caller who may read it.
 	bare, told bool
 }
 
 // send does one call to a tenant and returns the body of a success.
 func (c *Client) send(ctx context.Context, tenant connection.Access, q call) ([]byte, error) {
+	return ask(ctx, c, tenant, q, func(b []byte) ([]byte, error) { return bytes.Clone(b), nil })
+}
+
+// ask does one call to a tenant and decodes the body of a success, which
+// decode must not keep.
+func ask[T any](ctx context.Context, c *Client, tenant connection.Access, q call, decode func([]byte) (T, error)) (v T, err error) {
 	var seen answer
 	defer seen.count(ctx)
-	return c.exchange(ctx, tenant, q, &seen)
+	err = c.exchange(ctx, tenant, q, &seen, func(b []byte) (err error) {
+		v, err = decode(b)
+		return err
+	})
+	return v, err
 }
 
-// exchange does a call without counting it. A refusal may be of a kept token
-// that was issued before the tenant granted what it grants now, so it counts
-// only with a new one.
-func (c *Client) exchange(ctx context.Context, tenant connection.Access, q call, seen *answer) ([]byte, error) {
-	b, err := c.try(ctx, tenant, q, seen)
+// exchange does a call without counting it, and hands the body of a success to
+// use, which must not keep it. A refusal may be of a kept token that was issued
+// before the tenant granted what it grants now, so it counts only with a new
+// one.
+func (c *Client) exchange(ctx context.Context, tenant connection.Access, q call, seen *answer, use func([]byte) error) error {
+	err := c.try(ctx, tenant, q, seen, use)
 	if seen.status != http.StatusUnauthorized && seen.status != http.StatusForbidden {
-		return b, err
+		return err
 	}
 	if _, err := c.creds.Fresh(tenant); err != nil {
-		return nil, err
+		return err
 	}
-	return c.try(ctx, tenant, q, seen)
+	return c.try(ctx, tenant, q, seen, use)
 }
 
-func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen *answer) ([]byte, error) {
+func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen *answer, use func([]byte) error) (err error) {
 	seen.status, seen.header = 0, nil
 	if !strings.HasPrefix(q.link, c.base+"/") {
-		return nil, fault.New(fault.Expired, "link of another host or version than %s", c.base)
+		return fault.New(fault.Expired, "link of another host or version than %s", c.base)
 	}
-	cred, err := c.creds.Tenant(tenant)
+	if seen.credential, err = c.creds.Tenant(tenant); err != nil {
+		return err
+	}
+	ri, err := q.request()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ctx = context.WithValue(ctx, answerKey{}, seen)
 
-	provider, err := auth.NewAzureIdentityAuthenticationProviderWithScopesAndValidHosts(cred, []string{c.scope}, []string{c.host})
-	if err != nil {
-		return nil, err
+	got := newResponse()
+	defer got.free()
+	handler := abstractions.NewRequestHandlerOption()
+	handler.SetResponseHandler(got.take)
+	ri.AddRequestOptions([]abstractions.RequestOption{handler})
+	if _, err := c.sdk.SendPrimitive(ctx, ri, "[]byte", nil); err != nil {
+		return refusal(err, *seen, q)
 	}
-	adapter, err := core.NewGraphRequestAdapterBaseWithParseNodeFactoryAndSerializationWriterFactoryAndHttpClient(provider, core.GraphClientOptions{GraphServiceVersion: "v1.0"}, kjson.NewJsonParseNodeFactory(), kjson.NewJsonSerializationWriterFactory(), c.http)
-	if err != nil {
-		return nil, err
+	switch {
+	case got.refusal != nil || got.status >= http.StatusBadRequest:
+		return refusal(got.refusal, *seen, q)
+	case got.err != nil:
+		return got.err
+	case got.status < 200 || got.status > 299: // a redirect, which is not followed
+		return fault.New(fault.Unknown, "status %d", got.status)
+	case q.bare && got.status == http.StatusNoContent:
+		return nil
+	case len(bytes.TrimSpace(got.body)) == 0:
+		return fault.New(fault.Unknown, "status %d without a body", got.status)
 	}
+	return use(got.body)
+}
+
+// request is the call as the SDK takes it.
+func (q *call) request() (*abstractions.RequestInformation, error) {
 	u, err := url.Parse(q.link)
 	if err != nil {
 		return nil, fault.New(fault.Expired, "link cannot be parsed")
@@ -223,7 +269,8 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	ri := abstractions.NewRequestInformation()
 	ri.Method = q.method
 	ri.SetUri(*u)
-	ri.Headers.Add("Accept", "application/json")
+	ri.Headers.Add("Accept", cmp.Or(q.accept, "application/json"))
+	ri.Headers.Add("Accept-Encoding", "gzip") // which keeps net/http from inflating: we do it with less
 	if q.eventual {
 		ri.Headers.Add("ConsistencyLevel", "eventual")
 	}
@@ -233,37 +280,5 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	if q.body != nil {
 		ri.SetStreamContentAndContentType(q.body, "application/json")
 	}
-	res, err := adapter.SendPrimitive(ctx, ri, "[]byte", abstractions.ErrorMappings{
-		"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue,
-	})
-	if err != nil {
-		return nil, refusal(err, *seen, q)
-	}
-	if q.bare && seen.status == http.StatusNoContent {
-		return nil, nil
-	}
-	b, ok := res.([]byte)
-	if !ok || len(bytes.TrimSpace(b)) == 0 {
-		return nil, fault.New(fault.Unknown, "status %d without a body", seen.status)
-	}
-	return b, nil
-}
-
-// graphCode is Graph's own name of the error, or empty, and its message.
-func graphCode(err error) (code, message string) {
-	var oe *odataerrors.ODataError
-	if !errors.As(err, &oe) {
-		return "", ""
-	}
-	main := oe.GetErrorEscaped()
-	if main == nil {
-		return "", ""
-	}
-	if c := main.GetCode(); c != nil {
-		code = *c
-	}
-	if m := main.GetMessage(); m != nil {
-		message = *m
-	}
-	return code, message
+	return ri, nil
 }

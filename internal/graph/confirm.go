@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
-	"strings"
 
 	abstractions "github.com/microsoft/kiota-abstractions-go"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
+	"rollcall/internal/graph/scan"
 )
 
 // maxIDs is how many IDs one call of getByIds takes. Source: Microsoft Graph
@@ -59,16 +59,8 @@ func (c *Client) Whole(ctx context.Context, tenant connection.Access, ids, prope
 	if err := checkIDs(ids...); err != nil {
 		return nil, err
 	}
-	names := []string{"id"}
-	query := ""
-	for _, p := range properties {
-		if p == "manager" { // a relation: selected, it would be left out silently
-			query = "&$expand=manager($select=id)"
-			continue
-		}
-		names = append(names, p)
-	}
-	query = "?$select=" + url.QueryEscape(strings.Join(names, ",")) + query
+	names, expand := selection(properties)
+	query := "?$select=" + url.QueryEscape(names) + expand
 	requests := make([]inner, len(ids))
 	for i, id := range ids {
 		requests[i] = get("/users/" + id + query)
@@ -96,22 +88,16 @@ func (c *Client) Whole(ctx context.Context, tenant connection.Access, ids, prope
 
 // decodeWhole reads one user, whose manager is expanded if asked for.
 func decodeWhole(b []byte, manager bool) (it directory.Item, err error) {
-	var body struct {
-		user
-		Expanded *object `json:"manager"`
+	s := scan.New(b)
+	known := readWhole(s, &it)
+	if err := s.End(); err != nil {
+		return directory.Item{}, fault.New(fault.Unknown, "user: %w", err)
 	}
-	if err := json.Unmarshal(b, &body); err != nil {
-		return it, fault.New(fault.Unknown, "user: %w", err)
+	if !known {
+		return directory.Item{}, errID()
 	}
-	body.Removed, body.Manager = nil, nil // a delta's annotations, which say nothing here
-	if it, err = body.item(); err != nil || !manager {
-		return it, err
-	}
-	it.HasManager = true
-	if body.Expanded != nil {
-		if it.Person.Manager, err = objectID(body.Expanded.ID); err != nil {
-			return directory.Item{}, err
-		}
+	if !manager {
+		it.HasManager, it.Manager = false, ""
 	}
 	return it, nil
 }

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -152,4 +154,29 @@ func TestDecodeAgainstPlainJSON(t *testing.T) {
 			t.Errorf("decoded %v, want %v", got, want)
 		}
 	})
+}
+
+// Both what comes and what it becomes are bounded.
+func TestReadIsBounded(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write(make([]byte, 1000))
+	_ = z.Close()
+	for name, x := range map[string]struct {
+		encoding string
+		body     []byte
+		most     int64
+		fits     bool
+	}{
+		"plain": {"", make([]byte, 1000), 1000, true}, "plain, too long": {"", make([]byte, 1000), 999, false},
+		"packed": {"gzip", packed.Bytes(), 1000, true}, "packed, too long": {"gzip", packed.Bytes(), 999, false},
+		"many that are empty": {"gzip", bytes.Repeat([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00"), 100), 1000, false},
+	} {
+		r := newResponse()
+		err := r.read(&http.Response{Header: http.Header{"Content-Encoding": {x.encoding}}, Body: io.NopCloser(bytes.NewReader(x.body))}, x.most)
+		if x.fits != (err == nil) || x.fits && len(r.body) != 1000 || !x.fits && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %d bytes, %v", name, len(r.body), err)
+		}
+		r.free()
+	}
 }

@@ -128,7 +128,7 @@ func TestGroupExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, g := range *body.Value {
-			team, err := g.team()
+			team, err := g.checked()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,11 +27,7 @@ func (c *Client) Groups(ctx context.Context, tenant connection.Access, link stri
 	if !q.given {
 		q.link = c.base + "/groups/delta?$select=" + url.QueryEscape(groupSelect+",members")
 	}
-	b, err := c.send(ctx, tenant, q)
-	if err != nil {
-		return p, err
-	}
-	return DecodeGroups(b)
+	return ask(ctx, c, tenant, q, DecodeGroups)
 }
 
 // maxSearch is how many groups a search returns, and maxText how many bytes
@@ -63,7 +59,7 @@ func (c *Client) SearchGroups(ctx context.Context, tenant connection.Access, tex
 		return nil, err
 	}
 	for _, g := range (*body.Value)[:min(len(*body.Value), maxSearch)] {
-		t, err := g.team()
+		t, err := g.checked()
 		if err != nil {
 			return nil, err
 		}
@@ -86,48 +82,35 @@ func (c *Client) Group(ctx context.Context, tenant connection.Access, id string)
 	if err := json.Unmarshal(b, &g); err != nil {
 		return t, fault.New(fault.Unknown, "group: %w", err)
 	}
-	if t, err = g.team(); err == nil && t.ID != id {
+	if t, err = g.checked(); err == nil && t.ID != id {
 		return directory.Team{}, fault.New(fault.Unknown, "group %s answers", t.ID)
 	}
 	return t, err
 }
 
-// group is a group, or an entry of groups/delta. There, properties that have
-// not changed are repeated if any other has; a missing one was never set.
-// Source: Microsoft Graph documentation, "Get delta for group objects".
+// group is a group.
 type group struct {
-	ID      string `json:"id"`
-	Removed *struct {
-		Reason string `json:"reason"`
-	} `json:"@removed"`
-	// Name keeps a missing name apart from null: an entry without a name tells
-	// of members only.
-	Name        json.RawMessage `json:"displayName"`
-	Description string          `json:"description"`
-	Mail        string          `json:"mail"`
-	Visibility  string          `json:"visibility"`
-	Types       []string        `json:"groupTypes"`
-	Security    bool            `json:"securityEnabled"`
-	Options     []string        `json:"resourceProvisioningOptions"`
-	// Members is what changed of them, missing if nothing has.
-	Members []struct {
-		object
-		Removed json.RawMessage `json:"@removed"`
-	} `json:"members@delta"`
+	ID          string   `json:"id"`
+	Name        string   `json:"displayName"`
+	Description string   `json:"description"`
+	Mail        string   `json:"mail"`
+	Visibility  string   `json:"visibility"`
+	Types       []string `json:"groupTypes"`
+	Security    bool     `json:"securityEnabled"`
+	Options     []string `json:"resourceProvisioningOptions"`
+}
+
+// checked is the group with the ID as we write it.
+func (g *group) checked() (t directory.Team, err error) {
+	if g.ID, err = objectID(g.ID); err != nil {
+		return directory.Team{}, err
+	}
+	return g.team(), nil
 }
 
 // team is the group as we know it.
-func (g *group) team() (t directory.Team, err error) {
-	if t.ID, err = objectID(g.ID); err != nil {
-		return directory.Team{}, err
-	}
-	if g.Name != nil {
-		if err := json.Unmarshal(g.Name, &t.DisplayName); err != nil {
-			return directory.Team{}, fault.New(fault.Unknown, "group: displayName: %w", err)
-		}
-	}
-	t.Description, t.Mail, t.Visibility = g.Description, g.Mail, g.Visibility
-	t.Dynamic = holds(g.Types, "DynamicMembership")
+func (g *group) team() directory.Team {
+	t := directory.Team{ID: g.ID, DisplayName: g.Name, Description: g.Description, Mail: g.Mail, Visibility: g.Visibility, Dynamic: holds(g.Types, "DynamicMembership")}
 	switch {
 	case holds(g.Options, "Team"):
 		t.Kind = directory.MicrosoftTeam
@@ -136,65 +119,9 @@ func (g *group) team() (t directory.Team, err error) {
 	default:
 		t.Kind = directory.OtherGroup
 	}
-	return t, nil
+	return t
 }
 
 func holds(list []string, want string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, want) })
-}
-
-// DecodeGroups reads one page of groups/delta. A page that is not whole is an
-// error of kind Unknown: fetching it again may help.
-func DecodeGroups(b []byte) (p directory.TeamPage, err error) {
-	body, err := decodeDelta[group](b)
-	if err != nil {
-		return p, err
-	}
-	items := make([]directory.TeamItem, 0, len(*body.Value))
-	for i := range *body.Value {
-		it, err := (*body.Value)[i].item()
-		if err != nil {
-			return p, err
-		}
-		items = append(items, it)
-	}
-	return directory.TeamPage{Items: items, Next: body.Next, Delta: body.Delta}, nil
-}
-
-func (g *group) item() (it directory.TeamItem, err error) {
-	if it.Team, err = g.team(); err != nil {
-		return it, err
-	}
-	if g.Removed != nil {
-		it = directory.TeamItem{Team: directory.Team{ID: it.ID}, Removed: directory.Deleted}
-		if g.Removed.Reason == "changed" {
-			it.Removed = directory.SoftDeleted
-		}
-		return it, nil
-	}
-	if it.Told = g.Name != nil; !it.Told {
-		it.Team = directory.Team{ID: it.ID} // a kind made of nothing would be a guess
-	}
-	last := make(map[string]int, len(g.Members)) // an entry may take back an earlier one
-	ids := make([]string, len(g.Members))
-	for i := range g.Members {
-		m := &g.Members[i]
-		if ids[i], err = objectID(m.ID); err != nil {
-			return directory.TeamItem{}, err
-		}
-		if m.is("user") {
-			last[ids[i]] = i
-		}
-	}
-	for i, id := range ids {
-		if at, ok := last[id]; !ok || at != i {
-			continue
-		}
-		if g.Members[i].Removed != nil {
-			it.Left = append(it.Left, id)
-		} else {
-			it.Joined = append(it.Joined, id)
-		}
-	}
-	return it, nil
 }

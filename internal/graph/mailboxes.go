@@ -55,7 +55,8 @@ func (c *Client) Mailboxes(ctx context.Context, tenant connection.Access, each f
 func (c *Client) reportURL(ctx context.Context, tenant connection.Access) (string, error) {
 	var seen answer
 	defer seen.count(ctx)
-	_, err := c.exchange(ctx, tenant, call{link: c.base + "/reports/getMailboxUsageDetail(period='D7')", needs: "Reports.Read.All"}, &seen)
+	q := call{link: c.base + "/reports/getMailboxUsageDetail(period='D7')", needs: "Reports.Read.All"}
+	err := c.exchange(ctx, tenant, q, &seen, func([]byte) error { return nil })
 	if seen.status == http.StatusFound {
 		return seen.header.Get("Location"), nil
 	}

@@ -16,38 +16,49 @@ type page[T any] struct {
 	Value *[]T   `json:"value"`
 }
 
-// decodePage reads a page. What is not whole is an error of kind Unknown:
+// decodePage reads a page of anything. What is not whole is an error of kind Unknown:
 // fetching it again may help.
 func decodePage[T any](b []byte) (p page[T], err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return page[T]{}, fault.New(fault.Unknown, "page: %w", err)
 	}
+	return p, p.hasValue()
+}
+
+func (p *page[T]) hasValue() error {
 	if p.Value == nil {
-		return page[T]{}, fault.New(fault.Unknown, "page without a value")
+		*p = page[T]{}
+		return fault.New(fault.Unknown, "page without a value")
 	}
-	return p, nil
+	return nil
 }
 
-// decodeDelta reads a page of a delta round, which leads on or ends the round.
-func decodeDelta[T any](b []byte) (p page[T], err error) {
-	if p, err = decodePage[T](b); err != nil {
-		return p, err
-	}
+// ofRound refuses a page that is none of a delta round, which leads on or ends
+// the round.
+func (p *page[T]) ofRound() error {
 	if (p.Next == "") == (p.Delta == "") {
-		return page[T]{}, fault.New(fault.Unknown, "page must have a next or a delta link")
+		*p = page[T]{}
+		return fault.New(fault.Unknown, "page must have a next or a delta link")
 	}
-	return p, nil
+	return nil
 }
 
-// decodeList reads a page of a plain list, which leads on or is the last.
-func decodeList[T any](b []byte) (p page[T], err error) {
-	if p, err = decodePage[T](b); err != nil {
-		return p, err
-	}
+// ofList refuses a page that is none of a plain list, which leads on or is the
+// last.
+func (p *page[T]) ofList() error {
 	if p.Delta != "" {
-		return page[T]{}, fault.New(fault.Unknown, "page of a list with a delta link")
+		*p = page[T]{}
+		return fault.New(fault.Unknown, "page of a list with a delta link")
 	}
-	return p, nil
+	return nil
+}
+
+// decodeList reads a page of a plain list.
+func decodeList[T any](b []byte) (p page[T], err error) {
+	if p, err = decodePage[T](b); err == nil {
+		err = p.ofList()
+	}
+	return p, err
 }
 
 // decodeAll reads a list that Graph does not page: a part of it would read as
@@ -109,7 +120,7 @@ func idsOf(objects []object, kind string) ([]string, error) {
 func objectID(s string) (string, error) {
 	id := strings.ToLower(s)
 	if _, ok := directory.Key(id); !ok {
-		return "", fault.New(fault.Unknown, "page: an object without a GUID for its ID")
+		return "", errID()
 	}
 	return id, nil
 }

@@ -55,6 +55,8 @@ type Fence struct {
 	Erasing Fold `json:"erasing,omitzero"`
 	// Expiry is how far the purge of people has come who were archived long ago.
 	Expiry Expiry `json:"expiry,omitzero"`
+	// Index is which rows of the index of people are to be believed.
+	Index Index `json:"index,omitzero"`
 	// Erased counts the people who were erased and are not to be stored again.
 	Erased int `json:"erased,omitempty"`
 	// Plan is the held plan that waits for a decision, nil if none does.
@@ -200,6 +202,22 @@ type Expiry struct {
 	Mailboxes []string `json:"mailboxes,omitempty"`
 }
 
+// Index is the packed index of the stored people: who is stored, and with what
+// fingerprint. Every transaction that writes people adds a row to it.
+type Index struct {
+	// From is the number of the commit with which the index begins: it tells of
+	// everybody stored, by rows of that commit and later ones. 0 means that
+	// there is none.
+	From int64 `json:"from,omitempty"`
+	// Rows is how many rows that are.
+	Rows int `json:"rows,omitempty"`
+	// Next is the number of the commit with which the index will begin that is
+	// being made, so far of everybody up to Swept, in Made rows; 0 if none is.
+	Next  int64  `json:"next,omitempty"`
+	Swept string `json:"swept,omitempty"`
+	Made  int    `json:"made,omitempty"`
+}
+
 // Cursor is the place in one kind of Graph collection.
 type Cursor struct {
 	// Next is the link of the page to fetch next within a round; empty
@@ -224,6 +242,19 @@ type Cursor struct {
 	Why string `json:"why,omitempty"`
 	// Scoped is true if only the memberships of people in scope were taken in.
 	Scoped bool `json:"scoped,omitempty"`
+	// Sharded is true while a first enumeration lists people in parallel, and
+	// from then on until a chain of pages has come to its end: such a list
+	// proves nobody's absence.
+	Sharded bool `json:"sharded,omitempty"`
+	// Chain is true if that was tried and did not do: then pages are followed
+	// one by one.
+	Chain bool `json:"chain,omitempty"`
+	// Latest is the delta link from before that list began, empty once it is
+	// followed; Expected is how many people Microsoft counted then, and Listed
+	// how many the list has had.
+	Latest   string `json:"latest,omitempty"`
+	Expected int    `json:"expected,omitempty"`
+	Listed   int    `json:"listed,omitempty"`
 }
 
 // FenceMoved is the code of the conflict that a commit under an old version

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"rollcall/internal/connection"
 	"rollcall/internal/consent"
 	"rollcall/internal/job"
 )
@@ -38,17 +39,24 @@ func used() map[string]bool {
 	}
 	for _, s := range []job.State{
 		job.Queued, job.Running, job.Waiting, job.Succeeded, job.RunFailed, job.Merged, job.Held, job.Stopped, "none", "throttled", "ended", "next", "due",
+		"phase", "seen", "created", "updated", "archived", "reactivated", "teams", "memberships", "nothing",
 	} {
 		add("run." + string(s))
 	}
 	for _, reason := range []string{"degraded", "disconnected", "failed", "unconfirmed", "more"} {
 		add("again."+reason, "again."+reason+".text")
 	}
-	for _, key := range append(slices.Collect(maps.Values(problems)), general, ownApp) {
+	for _, key := range append(slices.Collect(maps.Values(problems)), general, ownApp, ownPermission) {
 		add("problem."+key, "problem."+key+".todo")
 	}
-	for category := range categoryScopes {
+	for _, category := range []string{"reportingLines", "teams", "licenses", "mailboxes", "mailboxTypes"} {
+		if !connection.IsCategory(category) {
+			panic(category)
+		}
 		add("skipped." + category)
+	}
+	for _, phase := range phases {
+		add("run.phase." + phase)
 	}
 	for _, p := range permissions {
 		key := "grant." + p.scope
@@ -62,6 +70,8 @@ func used() map[string]bool {
 			}
 		}
 	}
+	add("connected.first", "connected.sync", "stored.people", "stored.teams", "stored.memberships", "grant.new", "grant.missing", "again.lead", "again.own.lead", "again.failed.lead",
+		"again.unconfirmed.own", "invitation.lead", "refused.nothing", "refused.nothing.again", "refused.noted", "refused.noted.nobody", "consent-declined.todo.again")
 	add("skipped.group", "steps.1", "steps.2", "steps.3", "steps.4", "invitation.title", "again.title", "verifying.title", "connected.title",
 		"fact.tenant", "fact.object", "fact.expected", "fact.code", "fact.reference", "letter.subject", "letter.body")
 	return keys

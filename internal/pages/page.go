@@ -45,22 +45,28 @@ type page struct {
 	missing      []string
 	Expires      moment
 	Reason       string
+	ReasonText   string
+	Lead         string
 	Renewal      bool
 	Unconfirmed  bool
 	// Waits is true if there is no app yet to consent to.
 	Waits bool
 
 	// Of the pages after it.
-	Since   moment
-	RunText string
-	Times   []timed
+	Since moment
+	// Sync heads what is told of the newest sync, RunText says how it stands and
+	// Figures what it is at or has changed; Stored counts what is stored.
+	Sync, RunText   string
+	Stored, Figures []fact
+	Times           []timed
 
 	// Of the refused page.
 	Tone           string
 	Happened, Todo string
-	Facts          []fact
-	// Attempted is true if the refusal ended an attempt, of which nothing is left.
-	Attempted bool
+	// Kept says what stays of the attempt that was refused; empty where nothing
+	// was under way.
+	Kept  []string
+	Facts []fact
 	// Again is where to start over; empty if that is no help.
 	Again string
 	// Approval is true if the vendor can let this person pass.

@@ -115,6 +115,7 @@ var statuses = map[consent.Cause]int{
 	consent.LinkUnknown:    http.StatusNotFound,
 	consent.LinkExpired:    http.StatusGone,
 	consent.LinkRevoked:    http.StatusGone,
+	consent.LinkEnded:      http.StatusGone,
 	consent.BadRequest:     http.StatusBadRequest,
 	consent.StateUnknown:   http.StatusBadRequest,
 	consent.BoundElsewhere: http.StatusConflict,
@@ -124,13 +125,21 @@ var statuses = map[consent.Cause]int{
 // notAttempts are the causes that end nothing that was under way: what an
 // earlier visit brought about stands.
 var notAttempts = map[consent.Cause]bool{
-	consent.LinkUnknown: true, consent.LinkExpired: true, consent.LinkRevoked: true,
+	consent.LinkUnknown: true, consent.LinkExpired: true, consent.LinkRevoked: true, consent.LinkEnded: true,
 	consent.BadRequest: true, consent.StateUnknown: true,
 }
 
 func (p *Pages) refused(w http.ResponseWriter, r *http.Request, refusal *consent.Refusal) {
 	pg := p.page(r, refusal.Company)
-	pg.Attempted = !notAttempts[refusal.Cause]
+	if !notAttempts[refusal.Cause] {
+		pg.Kept = []string{pg.T("refused.nothing"), pg.T("refused.noted.nobody")}
+		if refusal.Renewal {
+			pg.Kept[0] = pg.T("refused.nothing.again")
+		}
+		if refusal.Proven() {
+			pg.Kept[1] = pg.T("refused.noted")
+		}
+	}
 	pg.Again = pg.Keep(refusal.Link)
 	pg.Approval = refusal.Cause == consent.NotAdministrator
 	if pg.Approval || refusal.Cause == consent.ConsentFailed {
@@ -148,12 +157,19 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, refusal *consent
 	if !ok {
 		status = http.StatusForbidden
 	}
+	if refusal.Renewal && refusal.Cause == consent.ConsentDeclined {
+		pg.Todo = pg.T("consent-declined.todo.again")
+	}
 	p.explain(w, r, status, string(refusal.Cause), pg)
 }
 
-// explain writes a page that says what happened and what to do.
+// explain writes a page that says what happened and what to do, as the key's
+// texts have it unless the page has one of its own.
 func (p *Pages) explain(w http.ResponseWriter, r *http.Request, status int, key string, pg page) {
-	pg.Title, pg.Happened, pg.Todo = pg.T(key+".title"), pg.T(key+".happened"), pg.T(key+".todo")
+	pg.Title, pg.Happened = pg.T(key+".title"), pg.T(key+".happened")
+	if pg.Todo == "" {
+		pg.Todo = pg.T(key + ".todo")
+	}
 	pg.Tone = "halt"
 	if status >= http.StatusInternalServerError || status == http.StatusForbidden {
 		pg.Tone = "bad"

@@ -180,8 +180,8 @@ func TestRefreshStops(t *testing.T) {
 // Counts are written as the language does, times the same in all.
 func TestFigures(t *testing.T) {
 	for language, want := range map[string]string{"en": "1,234,567", "de": "1.234.567", "nl": "1.234.567", "fr": "1\u00a0234\u00a0567"} {
-		body := show(t, language, consent.View{Stage: consent.Connected, Run: &job.Run{
-			State: job.Succeeded, Counters: job.Counters{Seen: 1234567}, Ended: time.Date(2026, 3, 4, 15, 6, 7, 0, time.FixedZone("", 3600)),
+		body := show(t, language, consent.View{Stage: consent.Connected, Stored: &consent.Stored{People: 1234567}, Run: &job.Run{
+			State: job.Succeeded, Ended: time.Date(2026, 3, 4, 15, 6, 7, 0, time.FixedZone("", 3600)),
 		}})
 		if !strings.Contains(body, ">"+want+"<") {
 			t.Errorf("%s: no %q", language, want)

@@ -10,8 +10,8 @@ import (
 // grant is one permission in plain words.
 type grant struct {
 	Scope, Name string
-	// Missing is true if it was not granted before.
-	Missing bool
+	// Badge says that it is new, or that it is missing; empty if neither.
+	Badge string
 	// What and Why are sentences: which of them are true depends on the settings.
 	What, Why []string
 }
@@ -74,7 +74,7 @@ func (p page) grants(v consent.View) (used, rest []grant) {
 	}
 	for _, scope := range all {
 		key := "grant." + scope
-		g := grant{Scope: scope, Name: p.T(key), Missing: slices.Contains(p.missing, scope)}
+		g := grant{Scope: scope, Name: p.T(key), Badge: p.badge(v, scope)}
 		if !slices.Contains(needs, scope) {
 			rest = append(rest, g)
 			continue
@@ -89,6 +89,19 @@ func (p page) grants(v consent.View) (used, rest []grant) {
 	return used, rest
 }
 
+// badge tells a permission that the settings have come to need, which is new to
+// the administrator, from one that was approved and is not there any more.
+func (p page) badge(v consent.View, scope string) string {
+	switch {
+	case !slices.Contains(p.missing, scope):
+		return ""
+	case slices.Contains(v.Missing, scope) && !v.Own:
+		return p.T("grant.new")
+	default:
+		return p.T("grant.missing")
+	}
+}
+
 func (p page) sentences(key string, all []sentence, s connection.Settings) (texts []string) {
 	if all == nil {
 		return []string{p.T(key)}
@@ -101,27 +114,14 @@ func (p page) sentences(key string, all []sentence, s connection.Settings) (text
 	return texts
 }
 
-// categoryScopes is what is missing where a category was left out because
-// Microsoft denied it.
-var categoryScopes = map[string]string{
-	"teams": "GroupMember.Read.All", "licenses": "LicenseAssignment.Read.All",
-	"mailboxes": "Reports.Read.All", "mailboxTypes": "MailboxSettings.Read", "reportingLines": "User.Read.All",
-}
-
 // missing lists the permissions that the settings need and that are not there:
 // what was consented to lacks them, or the last run was denied what they open.
 func missing(v consent.View) (scopes []string) {
 	lacking := slices.Clone(v.Missing)
 	if v.Run != nil {
 		for _, s := range v.Run.Skipped {
-			switch scope, category := categoryScopes[s.What]; {
-			case !s.Consent:
-			case s.Code == hiddenMembership:
-				lacking = append(lacking, "Member.Read.Hidden")
-			case category:
-				lacking = append(lacking, scope)
-			default: // a scope group
-				lacking = append(lacking, "GroupMember.Read.All")
+			if s.Consent {
+				lacking = append(lacking, connection.PermissionOf(s.What, s.Code))
 			}
 		}
 	}

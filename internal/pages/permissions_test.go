@@ -168,8 +168,13 @@ func TestMissing(t *testing.T) {
 		if got := scopes(list); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
-		if n := strings.Count(body, `<span class="badge">New`); n != len(c.want) {
-			t.Errorf("%s: %d marked as new, want %d", name, n, len(c.want))
+		// What the settings have come to need is new; what was taken back is missing.
+		marks := map[string]int{}
+		for _, badge := range []string{"New", "Missing"} {
+			marks[badge] = strings.Count(body, `<span class="badge">`+badge+"<")
+		}
+		if isNew := len(c.view.Missing); marks["New"] != isNew || marks["Missing"] != len(c.want)-isNew {
+			t.Errorf("%s: marked %v, of %v", name, marks, c.want)
 		}
 	}
 }

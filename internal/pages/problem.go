@@ -19,10 +19,10 @@ type trouble struct {
 	Code string
 	// Detail is what a run says of a cause that has no text here, in English.
 	Detail string
+	// yours is true if it is the administrator's to mend, lacks if their own app
+	// registration lacks a permission.
+	yours, lacks bool
 }
-
-// hiddenMembership is the code of a team that hides its members.
-const hiddenMembership = "hidden_membership"
 
 // problems are the texts of known codes, by the last part of their keys.
 // Sources of the AADSTS numbers: Microsoft Entra documentation, "Microsoft
@@ -30,7 +30,7 @@ const hiddenMembership = "hidden_membership"
 var problems = func() map[string]string {
 	all := map[string]string{}
 	for key, codes := range map[string][]string{
-		"permission": {"Authorization_RequestDenied", "ErrorAccessDenied", "accessDenied", hiddenMembership, "scope_group_forbidden"},
+		"permission": {"Authorization_RequestDenied", "ErrorAccessDenied", "accessDenied", connection.HiddenMembership, "scope_group_forbidden"},
 		"withdrawn":  {"AADSTS700016", "AADSTS7000229", "AADSTS700011", "AADSTS65001", "AADSTS650056", "AADSTS90002"},
 		"disabled":   {"AADSTS7000112"},
 		"policy": {
@@ -53,11 +53,13 @@ var problems = func() map[string]string {
 	return all
 }()
 
-// general is the text of a cause that is not known, ownApp that of a credential
-// that is refused and is the customer's.
+// general is the text of a cause that is not known; ownApp that of a credential
+// that is refused and is the customer's, ownPermission that of a permission that
+// the customer's own app registration does not ask for.
 const (
-	general = "general"
-	ownApp  = "ownApp"
+	general       = "general"
+	ownApp        = "ownApp"
+	ownPermission = "ownPermission"
 )
 
 // explained returns the trouble of a code. Consent is true if a new consent
@@ -72,7 +74,10 @@ func (p page) explained(code string, consent bool, message, remedy string) troub
 	case !known:
 		key = general
 	}
-	t := trouble{Happened: p.T("problem." + key), Todo: p.T("problem." + key + ".todo")}
+	if key == "permission" && p.View.Own {
+		key = ownPermission
+	}
+	t := trouble{lacks: key == ownPermission, yours: !slices.Contains([]string{"ours", "incomplete", general}, key), Happened: p.T("problem." + key), Todo: p.T("problem." + key + ".todo")}
 	if strings.HasPrefix(code, "AADSTS") {
 		t.Code = code
 	}
@@ -96,7 +101,7 @@ func (p page) troubles(v consent.View) (ts []trouble) {
 	if v.Run != nil && (v.Run.State == job.Succeeded || v.Run.State == job.Held) {
 		for _, s := range v.Run.Skipped {
 			t := p.explained(s.Code, s.Consent, s.Message, s.Remedy)
-			if _, category := categoryScopes[s.What]; category {
+			if connection.IsCategory(s.What) {
 				t.What = p.T("skipped." + s.What)
 			} else {
 				t.What, t.ID = p.T("skipped.group"), s.What
@@ -113,7 +118,12 @@ func (p page) troubles(v consent.View) (ts []trouble) {
 // blocking is the trouble of a consent under verification, if it is one that
 // waiting does not cure; else nil.
 func (p page) blocking(problem *connection.Problem) (ts []trouble) {
-	if problem == nil || !slices.Contains([]string{"disabled", "policy", "ours"}, problems[problem.Code]) {
+	key := ""
+	if problem != nil {
+		key = problems[problem.Code]
+	}
+	lacks := key == "permission" && p.View.Own && len(p.View.Missing) > 0 && p.View.Stage == consent.Invitation
+	if !lacks && !slices.Contains([]string{"disabled", "policy", "ours"}, key) {
 		return nil
 	}
 	return []trouble{p.explained(problem.Code, false, "", "")}

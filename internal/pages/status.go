@@ -2,7 +2,7 @@ package pages
 
 import (
 	"net/http"
-	"time"
+	"slices"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/consent"
@@ -46,8 +46,21 @@ func (p *Pages) view(w http.ResponseWriter, r *http.Request, v consent.View, unc
 		default:
 			pg.Troubles = pg.troubles(v)
 		}
-		if pg.Renewal = v.Verified; pg.Renewal {
-			title = "again.title"
+		if pg.Reason != "" {
+			pg.ReasonText = pg.T("again." + pg.Reason + ".text")
+		}
+		lacks := v.Own && slices.ContainsFunc(pg.Troubles, func(t trouble) bool { return t.lacks })
+		pg.Lead = pg.T("invitation.lead")
+		switch pg.Renewal = v.Verified; {
+		case !pg.Renewal && lacks:
+			pg.ReasonText = pg.T("again.unconfirmed.own")
+		case !pg.Renewal:
+		case lacks:
+			title, pg.Lead = "again.title", pg.T("again.own.lead")
+		case pg.Reason == "failed":
+			title, pg.Lead = "again.title", pg.T("again.failed.lead")
+		default:
+			title, pg.Lead = "again.title", pg.T("again.lead")
 		}
 		pg.Waits = v.App == ""
 		if pg.Unconfirmed = unconfirmed; unconfirmed {
@@ -87,44 +100,6 @@ func reason(v consent.View) string {
 	default:
 		return ""
 	}
-}
-
-// connected fills in what a connected connection shows.
-func (p *page) connected(v consent.View) {
-	waits := v.Status == connection.Connected && ended(v.Run) // for its first run
-	switch {
-	case v.Run == nil:
-		p.RunText = p.T("run.none")
-	case waits:
-		p.RunText = p.T("run.queued")
-	case v.Standing == connection.Throttled:
-		p.RunText = p.T("run.throttled")
-	default:
-		p.RunText = p.T("run." + string(v.Run.State))
-	}
-	if v.Paused && v.Run == nil {
-		p.RunText = ""
-	}
-	times := func(key string, t time.Time) {
-		if !t.IsZero() {
-			p.Times = append(p.Times, timed{p.T(key), at(t)})
-		}
-	}
-	if v.Run != nil {
-		times("run.ended", v.Run.Ended)
-		if v.Run.State == job.Waiting {
-			times("run.next", v.Run.NextTry)
-		}
-	}
-	if v.Paused {
-		return
-	}
-	p.Troubles = p.troubles(v)
-	if waits || !ended(v.Run) {
-		p.Live = true
-		return
-	}
-	times("run.due", v.NextDue)
 }
 
 // ended reports whether there is nothing more to see of a run.

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
@@ -28,6 +30,7 @@ type batcher struct {
 	rows    int
 	bytes   int
 	seen    []string
+	shards  []directory.Shard // places of a list in parallel
 	// fresh: nobody is stored, so people are inserted without being read, and
 	// the store objects to one who is.
 	fresh bool
@@ -67,22 +70,19 @@ func (b *batcher) page(ctx context.Context, p directory.Page) error {
 	return nil
 }
 
-// fold applies the page's items in their order, the last one of a person
-// winning, to what is stored and to what the batch already holds.
-func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error) {
-	stored, err := b.stored(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		people []*folded
-		onPage = make(map[string]*folded, len(p.Items))
-		sweeps = b.w.fence.People.Enum != "" && !b.w.fence.People.Fresh
-	)
-	for _, it := range p.Items {
-		b.w.fence.Run.Seen++
+// news are the page's items that may tell something new, in their order, and
+// counts the others.
+func (b *batcher) news(p directory.Page) (items []directory.Item) {
+	f := &b.w.fence
+	enumerates := f.People.Enum != ""
+	sweeps := enumerates && !f.People.Fresh
+	told := make(map[string]bool) // of whom something new was told
+	items = p.Items[:0]
+	for i := range p.Items {
+		it := &p.Items[i]
+		f.Run.Seen++
 		if sweeps && it.Removed == "" {
-			b.seen = append(b.seen, it.ID)
+			b.seen = append(b.seen, strings.Clone(it.ID)) // without the whole page
 		}
 		if b.w.isErased(it.ID) {
 			continue
@@ -90,6 +90,31 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 		if !b.w.chosen.ReportingLines { // then nobody has one
 			it.HasManager = true
 		}
+		if !told[it.ID] && b.entries[it.ID] == nil && b.w.index.settles(b.w, it) {
+			f.Run.Unchanged++
+			continue
+		}
+		if b.w.index != nil {
+			told[it.ID] = true
+		}
+		items = append(items, *it)
+	}
+	return items
+}
+
+// fold applies the page's items in their order, the last one of a person
+// winning, to what is stored and to what the batch already holds.
+func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error) {
+	items := b.news(p)
+	stored, err := b.stored(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		people = make([]*folded, 0, len(items))
+		onPage = make(map[string]*folded, len(items))
+	)
+	for _, it := range items {
 		f := onPage[it.ID]
 		if f == nil {
 			f = b.start(it.ID, stored)
@@ -111,11 +136,15 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 // them, nothing; so whoever would keep a stored manager then is asked for.
 // Source of that defect: issue 15842 of microsoftgraph/microsoft-graph-docs.
 func (b *batcher) managers(ctx context.Context, people []*folded) error {
-	enumerating := b.w.fence.People.Enum != ""
+	c := &b.w.fence.People
+	enumerating := c.Enum != ""
+	// Unchanged since before a list began is not unchanged since the list: a
+	// manager who was gone for a while was not listed, and is not told again.
+	catchesUp := enumerating && c.Sharded && c.Latest == ""
 	var ids []string
 	for _, f := range people {
 		returns := f.prior != nil && (!f.prior.Active() || f.prior.Pending != "" || f.prior.Kept)
-		if (enumerating || returns) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && f.next.Manager != "" {
+		if (enumerating || returns) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && (f.next.Manager != "" || catchesUp) {
 			ids = append(ids, f.next.ID)
 		}
 	}
@@ -147,12 +176,14 @@ func (b *batcher) start(id string, stored map[string]directory.Record) *folded {
 }
 
 // stored reads the page's people as they are stored, those apart who are in
-// the batch. Of a first enumeration only the removals need it.
-func (b *batcher) stored(ctx context.Context, p directory.Page) (map[string]directory.Record, error) {
+// the batch. Whom the index does not know, and in a first enumeration nobody,
+// need be read, unless Microsoft says that they are gone.
+func (b *batcher) stored(ctx context.Context, items []directory.Item) (map[string]directory.Record, error) {
 	var ids []string
-	asked := make(map[string]bool, len(p.Items))
-	for _, it := range p.Items {
-		if asked[it.ID] || b.entries[it.ID] != nil || b.fresh && it.Removed == "" {
+	asked := make(map[string]bool)
+	for i := range items {
+		it := &items[i]
+		if it.Removed == "" && (b.fresh || b.w.index.unstored(it.ID)) || asked[it.ID] || b.entries[it.ID] != nil {
 			continue
 		}
 		asked[it.ID] = true
@@ -204,9 +235,25 @@ func (b *batcher) add(ctx context.Context, f *folded) error {
 	return nil
 }
 
+// place takes the place of a shard into the batch.
+func (b *batcher) place(ctx context.Context, s directory.Shard) error {
+	if i := slices.IndexFunc(b.shards, func(o directory.Shard) bool { return o.Name == s.Name }); i >= 0 {
+		b.shards[i] = s
+		return nil
+	}
+	if b.rows == directory.MaxRows {
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.shards = append(b.shards, s)
+	b.rows++
+	return nil
+}
+
 // flush commits what there is, if there is anything.
 func (b *batcher) flush(ctx context.Context) error {
-	if len(b.order) == 0 && len(b.seen) == 0 {
+	if len(b.order) == 0 && len(b.seen) == 0 && len(b.shards) == 0 {
 		return nil
 	}
 	return b.commit(ctx, nil)
@@ -241,9 +288,12 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 	for _, e := range b.order { // what is left of the page may hold on to them
 		committed := e.next
 		e.prior, e.queued = &committed, false
+		if key, ok := directory.Key(committed.ID); ok && b.w.index != nil {
+			b.w.index.put(key, directory.MarkOf(&committed), b.w.fence.People.Fresh)
+		}
 	}
 	clear(b.entries)
-	b.order, b.seen, b.rows, b.bytes = nil, nil, 0, 0
+	b.order, b.seen, b.shards, b.rows, b.bytes = nil, nil, nil, 0, 0
 	return nil
 }
 
@@ -267,7 +317,7 @@ func (b *batcher) reread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.rows = 0
+	b.rows = len(b.shards)
 	for _, e := range b.order {
 		b.rows += e.rows()
 		if r, ok := stored[e.next.ID]; ok && e.prior == nil {
@@ -284,7 +334,7 @@ func (b *batcher) reread(ctx context.Context) error {
 // the fence.
 func (b *batcher) plan() directory.Batch {
 	f := &b.w.fence
-	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen}
+	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen, Shards: b.shards}
 	for _, e := range b.order {
 		if e.settled() {
 			f.Run.Unchanged++

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-
 	"strings"
 )
 
@@ -17,6 +16,8 @@ const crowdSize = 25
 type crowd struct{ other, proxies []string }
 
 func (c crowd) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Del("Accept-Encoding") // the page is not compressed
 	resp, err := wires.Transport.RoundTrip(req)
 	if err != nil || !strings.Contains(req.URL.Path, "/users/delta") {
 		return resp, err

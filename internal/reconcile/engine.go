@@ -49,6 +49,9 @@ type Engine struct {
 	// FullEvery is how old the last full enumeration may become; 0 means as old
 	// as it likes.
 	FullEvery time.Duration
+	// Lanes is how many pages of a first list of people are asked for at once;
+	// 0 means that it is read page by page.
+	Lanes int
 	// ArchivedMaxAge is how long archived people are kept before they are
 	// purged; 0 means for good.
 	ArchivedMaxAge time.Duration
@@ -71,6 +74,8 @@ type worker struct {
 	scoped map[[16]byte]struct{}
 	erased map[[16]byte]struct{}
 	moves  moves
+	// index is of whom an enumeration compares with, nil outside of one.
+	index *index
 	// denied are teams whose members Microsoft did not list in this slice.
 	denied []string
 }
@@ -256,8 +261,10 @@ func (w *worker) begin(resumes bool) {
 	f := &w.fence
 	hash := scopeHash(w.properties())
 	wider := w.rescope()
-	// What was put aside of a team's list may have been tidied away since.
+	// What was put aside of a team's list may have been tidied away since, and
+	// people written since an index was begun.
 	f.Members = job.Cursor{}
+	f.Index.Next, f.Index.Swept, f.Index.Made = 0, "", 0
 	switch c := &f.People; {
 	case c.Delta == "" && c.Next == "":
 		w.enumerate(firstRun, hash)
@@ -267,6 +274,8 @@ func (w *worker) begin(resumes bool) {
 		w.enumerate(unfinished, hash)
 	case c.Hash != hash:
 		w.enumerate("properties changed", hash)
+	case c.Sharded:
+		w.enumerate(listedOnly, hash)
 	case wider:
 		w.enumerate("the settings have become wider", hash)
 	case w.Now().Sub(c.DeltaAt) > maxDeltaAge:
@@ -293,6 +302,7 @@ const (
 	joinedMany = "many people have joined the scope groups"
 	joinedSome = "people have joined the scope groups"
 	forgotten  = "Microsoft no longer knew the link"
+	listedOnly = "the first run listed people in parallel"
 )
 
 // maxDeltaAge is a day less than Graph keeps a delta token of directory
@@ -306,6 +316,9 @@ func (w *worker) enumerate(why, hash string) {
 	f.Run.Full, f.Run.Why = true, why
 	f.Untidy = true
 	f.Scope.Rejudge = false // everybody comes by anyway
+	if f.Stored == 0 {      // the index of nobody is complete
+		f.Index = job.Index{From: f.Seq + 1}
+	}
 	f.People = job.Cursor{
 		Hash:   hash,
 		Enum:   w.enumID("u"),
@@ -318,6 +331,9 @@ func (w *worker) enumerate(why, hash string) {
 // commit writes the batch with the fence, stamped with the time.
 func (w *worker) commit(ctx context.Context, b directory.Batch) error {
 	w.takeMeter()
+	if x := &w.fence.Index; x.From > 0 && b.WritesPeople() {
+		x.Rows++
+	}
 	w.fence.Touched = w.Now().UTC()
 	f, err := w.Store.Commit(ctx, w.part, w.fence, b)
 	if err != nil {

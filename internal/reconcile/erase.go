@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -153,8 +154,9 @@ func (e *erasure) scopes(ctx context.Context) error {
 	return e.commit(ctx, directory.Batch{})
 }
 
-// seen drops the IDs that enumerations have seen which came to no end, and the
-// scopes that are not in use: the next run begins such an enumeration anew.
+// seen drops the IDs that enumerations have seen which came to no end, the
+// scopes that are not in use, and the index: the next run begins such an
+// enumeration anew, and makes an index when it needs one.
 func (e *erasure) seen(ctx context.Context) error {
 	for _, c := range []*job.Cursor{&e.fence.People, &e.fence.Groups} {
 		if c.Enum != "" {
@@ -166,10 +168,14 @@ func (e *erasure) seen(ctx context.Context) error {
 	}
 	s := &e.fence.Scope
 	s.Next, s.At, s.Link, s.Count = "", 0, "", 0
+	e.fence.Index = job.Index{}
 	for {
 		rows, err := e.Store.SeenRows(ctx, e.part, directory.MaxRows)
 		if err == nil && len(rows) == 0 {
 			rows, err = e.Store.ScopeRows(ctx, e.part, s.Set, directory.MaxRows)
+		}
+		if err == nil && len(rows) == 0 {
+			rows, err = e.Store.IndexRows(ctx, e.part, math.MaxInt64, directory.MaxRows)
 		}
 		if err != nil || len(rows) == 0 {
 			return err

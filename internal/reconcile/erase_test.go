@@ -148,7 +148,9 @@ func (w *house) traces(m marked) (found []string) {
 			var cs []directory.Change
 			w.ok(json.Unmarshal(r.data, &cs))
 			for _, c := range cs {
-				delete(c.Set, "manager")
+				if manager, told := c.Set.Get("manager"); told { // others may name the person
+					c.Set = bytes.Replace(c.Set, slices.Concat([]byte(`"manager":`), manager), []byte(`"manager":null`), 1)
+				}
 				b, err := json.Marshal(c)
 				w.ok(err)
 				if c.Type != directory.Erased && strings.Contains(string(b), m.id) {

@@ -224,5 +224,6 @@ func (p *purge) records(ctx context.Context) error {
 	f.Run.Purged += len(batch.Erase)
 	f.Expiry.People, f.Expiry.Mailboxes = nil, nil
 	f.Erasing = job.Fold{}
+	f.Index, f.Untidy = job.Index{}, true // its rows tell of them
 	return p.commit(ctx, batch)
 }

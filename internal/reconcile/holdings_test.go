@@ -37,7 +37,7 @@ func (w *world) toldOf(kind string) map[string]map[string]any {
 			if all[c.ID] == nil {
 				all[c.ID] = map[string]any{}
 			}
-			for name, raw := range c.Set {
+			for name, raw := range c.Set.All() {
 				var v any
 				w.ok(json.Unmarshal(raw, &v))
 				if all[c.ID][name] = v; v == nil {

@@ -17,6 +17,8 @@ type edits struct {
 }
 
 func (e edits) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Del("Accept-Encoding") // net/http inflates then
 	resp, err := e.next.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasSuffix(req.URL.Path, e.path) {
 		return resp, err

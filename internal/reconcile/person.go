@@ -208,7 +208,7 @@ func (p *one) merge(context.Context) error {
 	if p.prior != nil {
 		before = p.prior.Person
 	}
-	differ := directory.Difference(&before, &p.next.Person)
+	differ := directory.Difference(&before, &p.next.Person).All()
 	_, manager := differ["manager"]
 	delete(differ, "manager")
 	switch names := slices.Sorted(maps.Keys(differ)); {

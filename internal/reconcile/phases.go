@@ -64,6 +64,7 @@ func phases() []phase {
 		{"positions", (*worker).positionsDue, (*worker).positions, ""},
 		// whom nobody has asked for in a long time
 		{"expire", (*worker).expireDue, (*worker).expire, ""},
+		{"reindex", (*worker).scattered, (*worker).reindex, ""},
 		{"tidy", func(w *worker) bool { return w.fence.Untidy && !w.enumerating() }, (*worker).tidy, ""},
 	}
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -53,7 +54,7 @@ func (m *moves) one(c *directory.Change) {
 	// Who returns with the old title does not say it again: then the position
 	// is stored, or an earlier change has said it.
 	var title string
-	if raw, ok := c.Set["jobTitle"]; ok && json.Unmarshal(raw, &title) == nil {
+	if raw, ok := c.Set.Get("jobTitle"); ok && json.Unmarshal(raw, &title) == nil {
 		m.titles[to] = directory.Title(title)
 	}
 }
@@ -280,7 +281,7 @@ func (w *worker) refillOne(r *directory.PositionRecord, stored bool, n int) (c *
 	case !stored:
 		title, _ := json.Marshal(r.Title) // a string: cannot fail
 		r.Created = w.Now().UTC()
-		return &directory.Change{Type: directory.PositionCreated, ID: r.ID, Set: map[string]json.RawMessage{"title": title}}, true
+		return &directory.Change{Type: directory.PositionCreated, ID: r.ID, Set: fmt.Appendf(nil, `{"title":%s}`, title)}, true
 	case r.Active() && r.People == 0:
 		r.Archived, r.Reason = w.Now().UTC(), directory.Missing
 		return &directory.Change{Type: directory.PositionArchived, ID: r.ID, Reason: r.Reason}, true

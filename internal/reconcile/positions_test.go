@@ -167,7 +167,7 @@ func holder(title string) *directory.Record {
 // give gives a person a title.
 func (s staff) give(w *worker, b *directory.Batch, id, title string) {
 	raw, _ := json.Marshal(title)
-	c := directory.Change{Type: directory.Created, ID: id, Set: map[string]json.RawMessage{"jobTitle": raw}}
+	c := directory.Change{Type: directory.Created, ID: id, Set: fmt.Appendf(nil, `{"jobTitle":%s}`, raw)}
 	var prior *directory.Record
 	if was, stored := s[id]; stored {
 		c.Type, prior = directory.Updated, holder(was)
@@ -267,8 +267,9 @@ func (l *ledger) check(people staff) {
 			}
 			if c.Type == directory.PositionCreated {
 				var title string
-				if err := json.Unmarshal(c.Set["title"], &title); err != nil || title != l.positions[c.ID].Title {
-					l.t.Errorf("created as %s, stored as %q", c.Set["title"], l.positions[c.ID].Title)
+				told, _ := c.Set.Get("title")
+				if err := json.Unmarshal(told, &title); err != nil || title != l.positions[c.ID].Title {
+					l.t.Errorf("created as %s, stored as %q", told, l.positions[c.ID].Title)
 				}
 			}
 			exists[c.ID] = c.Type != directory.PositionArchived
@@ -306,7 +307,7 @@ func TestManyPositions(t *testing.T) {
 			title := fmt.Sprint("Title ", i)
 			raw, _ := json.Marshal(title)
 			w.tell(&b, &directory.Change{
-				Type: directory.Created, ID: fmt.Sprint(i), Set: map[string]json.RawMessage{"jobTitle": raw},
+				Type: directory.Created, ID: fmt.Sprint(i), Set: fmt.Appendf(nil, `{"jobTitle":%s}`, raw),
 				Position: &directory.Move{To: directory.PositionID(title)},
 			})
 		}

@@ -33,10 +33,11 @@ func (w *house) was(before map[string]map[string]any) {
 		if c.Type != directory.Created && c.Type != directory.Updated && c.Type != directory.Reactivated && c.Type != directory.Archived {
 			continue
 		}
-		for name, v := range c.Set {
+		told := c.Was.All()
+		for name, v := range c.Set.All() {
 			var was, is any
 			if c.Type != directory.Created {
-				w.ok(json.Unmarshal(c.Was[name], &was))
+				w.ok(json.Unmarshal(told[name], &was))
 			}
 			w.ok(json.Unmarshal(v, &is))
 			if now := before[c.ID]; !reflect.DeepEqual(was, now[name]) {

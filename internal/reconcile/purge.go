@@ -60,9 +60,12 @@ func (p *purge) rows(ctx context.Context, after int64, each func(*directory.Chan
 func (p *purge) mailboxIDs(ctx context.Context, ids map[string]struct{}) error {
 	return p.rows(ctx, 0, func(row *directory.ChangeRow) error {
 		for i := range row.Changes {
-			var upn string
 			c := &row.Changes[i]
-			if p.gone[c.ID] && json.Unmarshal(c.Set["userPrincipalName"], &upn) == nil && upn != "" {
+			if !p.gone[c.ID] {
+				continue
+			}
+			var upn string
+			if raw, ok := c.Set.Get("userPrincipalName"); ok && json.Unmarshal(raw, &upn) == nil && upn != "" {
 				ids[directory.MailboxID(upn)] = struct{}{}
 			}
 		}
@@ -137,10 +140,7 @@ func (p *purge) without(ids []string) []string {
 // sizeOf estimates the bytes of changes as JSON.
 func sizeOf(cs []directory.Change) (n int) {
 	for i := range cs {
-		n += 512 + 39*(len(cs[i].Joined)+len(cs[i].Left))
-		for name, v := range cs[i].Set {
-			n += len(name) + len(v) + 4
-		}
+		n += 512 + 39*(len(cs[i].Joined)+len(cs[i].Left)) + len(cs[i].Set)
 	}
 	return n
 }

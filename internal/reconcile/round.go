@@ -49,23 +49,29 @@ type fetched struct {
 }
 
 // fetch follows the chain of pages from link, one page ahead of its reader,
-// until the round's last page, an error or the end of ctx.
-func (w *worker) fetch(ctx context.Context, link string) <-chan fetched {
+// until the round's last page, an error or the end of ctx. What is fetched
+// already, if anything, is the first page.
+func (w *worker) fetch(ctx context.Context, link string, first *fetched) <-chan fetched {
 	ch := make(chan fetched)
 	tenant, properties := w.conn.Access(), w.properties()
 	go func() {
 		defer close(ch)
 		for {
-			p, err := w.Graph.People(ctx, tenant, link, properties)
+			got := fetched{link: link}
+			if first != nil {
+				got, first = *first, nil
+			} else {
+				got.page, got.err = w.Graph.People(ctx, tenant, link, properties)
+			}
 			select {
-			case ch <- fetched{link, p, err}:
+			case ch <- got:
 			case <-ctx.Done():
 				return
 			}
-			if err != nil || p.Delta != "" {
+			if got.err != nil || got.page.Delta != "" {
 				return
 			}
-			link = p.Next
+			link = got.page.Next
 		}
 	}()
 	return ch
@@ -79,8 +85,19 @@ const maxUncommitted = 16
 // fetched ahead while earlier ones are compared and written.
 func (w *worker) people(ctx context.Context) error {
 	cur := &w.fence.People
+	defer func() { w.index = nil }()
 	if cur.Enum != "" {
 		w.full(cur.Why)
+		if err := w.compare(ctx); err != nil {
+			return err
+		}
+	}
+	var first *fetched
+	if w.listable() {
+		var err error
+		if first, err = w.list(ctx); err != nil {
+			return err
+		}
 	}
 	link := cur.Next
 	if link == "" && cur.Enum == "" {
@@ -90,7 +107,7 @@ func (w *worker) people(ctx context.Context) error {
 	defer cancel() // ends the fetcher when this returns early
 	b := newBatcher(w)
 	pages := 0
-	for got := range w.fetch(ctx, link) {
+	for got := range w.fetch(ctx, link, first) {
 		if got.err != nil {
 			// What came before the failure is kept, down to the place: a page
 			// that always fails must not have the others fetched again.
@@ -127,11 +144,30 @@ func (w *worker) people(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// compare loads the index of whom an enumeration compares with, and makes it
+// where there is none: of what a build has stored that knew none, or after
+// somebody was erased.
+func (w *worker) compare(ctx context.Context) (err error) {
+	f := &w.fence
+	if f.Stored == 0 {
+		return nil
+	}
+	if f.Index.From == 0 {
+		if err := w.makeIndex(ctx, func() {}); err != nil {
+			return err
+		}
+	}
+	w.index, err = w.loadIndex(ctx)
+	return err
+}
+
 // listed ends a round at its delta link.
 func (w *worker) listed(f *job.Fence, delta string) {
 	f.People.Next, f.People.Delta, f.People.DeltaAt = "", delta, w.Now().UTC()
 	if f.People.Fresh { // nobody can be missing
-		f.People.FullAt = f.People.DeltaAt
+		if !f.People.Sharded {
+			f.People.FullAt = f.People.DeltaAt
+		}
 		f.People.Enum, f.People.Fresh, f.People.Why = "", false, ""
 	}
 	w.advance()

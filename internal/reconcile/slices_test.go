@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -10,12 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 	"rollcall/internal/sandbox/microsoft/tenant"
 	"rollcall/internal/sandbox/wiretest"
-	"rollcall/internal/tables"
 )
 
 func fields(name string, v any) tenant.Fields { return tenant.Fields{name: v} }
@@ -42,13 +39,6 @@ func TestTinyBudget(t *testing.T) {
 	w.settled()
 }
 
-// narrow lists a store's people a few at a time.
-type narrow struct{ *tables.Store }
-
-func (n narrow) People(ctx context.Context, conn, after string, limit int) ([]directory.Record, string, error) {
-	return n.Store.People(ctx, conn, after, min(limit, 10))
-}
-
 // The search for missing people goes on where the slice before ended, even if
 // every slice has time for one page of them only.
 func TestSweepInSlices(t *testing.T) {
@@ -72,7 +62,7 @@ func TestSweepInSlices(t *testing.T) {
 		}
 		m["value"] = kept
 	}})
-	silent.Store, silent.Budget = narrow{w.store}, -1
+	silent.Budget = -1
 	id := w.send(job.Schedule)
 	w.quiet(silent.Sync)
 	if r := w.record(id); r.State != job.Succeeded || r.Archived != len(left) || r.Slices < 7 {

@@ -79,6 +79,7 @@ func (w *world) sound() map[string]sandbox.Person {
 		w.Errorf("the feed replays to another state than is stored")
 	}
 	w.soundWhole(state, stored)
+	w.soundIndex()
 	pending, err := w.store.Listed(w.ctx, w.conn, directory.PendingPeople, "", 1000)
 	w.ok(err)
 	held, err := w.store.Listed(w.ctx, w.conn, directory.HeldPeople, "", 1000)

@@ -1,7 +1,13 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/job"
@@ -15,47 +21,88 @@ const (
 	maxTold = 200
 )
 
+// maxMissing is how many of the missing are looked at between two looks at the
+// clock. Tests make it smaller.
+var maxMissing = maxConfirm
+
 // sweep looks for stored people who were not in a complete enumeration. None
 // of them is taken for gone before Graph says, asked for that very ID, that
 // it holds no such user.
 func (w *worker) sweep(ctx context.Context) error {
-	seen, err := w.Store.Seen(ctx, w.part, w.fence.People.Enum)
+	unseen, err := w.unseen(ctx)
 	if err != nil {
 		return err
 	}
 	b := newBatcher(w)
-	after := w.fence.People.Swept // where an earlier slice stopped
-	for {
-		page, next, err := w.Store.People(ctx, w.part, after, maxConfirm)
+	for missing, err := range w.missing(ctx, unseen, w.fence.People.Swept) { // where an earlier slice stopped
 		if err != nil {
 			return err
-		}
-		var missing []directory.Record
-		for _, r := range page {
-			k, ok := directory.Key(r.ID)
-			if _, found := seen[k]; ok && !found && r.Removable() {
-				missing = append(missing, r)
-			}
 		}
 		if err := w.confirm(ctx, b, missing); err != nil {
 			return err
 		}
-		if next == "" {
-			break
-		}
 		if w.spent() {
-			if err := b.commit(ctx, func(f *job.Fence) { f.People.Swept = next }); err != nil {
+			last := missing[len(missing)-1].ID
+			if err := b.commit(ctx, func(f *job.Fence) { f.People.Swept = last }); err != nil {
 				return err
 			}
 			return errBudget
 		}
-		after = next
 	}
 	return b.commit(ctx, func(f *job.Fence) {
 		f.People.Swept, f.People.Enum, f.People.Fresh, f.People.Why = "", "", false, ""
 		f.People.FullAt = f.People.DeltaAt
 		w.advance()
 	})
+}
+
+// unseen are those stored, active and without a removal that waits, whom the
+// enumeration has not come across.
+func (w *worker) unseen(ctx context.Context) ([]directory.Indexed, error) {
+	x, err := w.everyone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The bit of those seen is taken, so that the whole takes no more room.
+	err = w.Store.Seen(ctx, w.part, w.fence.People.Enum, func(key [16]byte) {
+		if at, ok := x.find(key); ok {
+			x.base[at].Mark &^= directory.MarkPlain
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(x.base, func(e directory.Indexed) bool { return e.Mark&directory.MarkPlain == 0 }), nil
+}
+
+// missing yields the records of those of the people after the ID whose removal
+// may be proposed, at most [maxMissing] at a time and in order, and an error
+// last.
+func (w *worker) missing(ctx context.Context, people []directory.Indexed, after string) iter.Seq2[[]directory.Record, error] {
+	return func(yield func([]directory.Record, error) bool) {
+		for chunk := range slices.Chunk(people, maxMissing) {
+			var ids []string
+			for _, e := range chunk {
+				if id := uuid.UUID(e.Key).String(); id > after {
+					ids = append(ids, id)
+				}
+			}
+			stored, err := w.Store.Records(ctx, w.part, ids)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			var rs []directory.Record
+			for _, id := range ids {
+				if r, ok := stored[id]; ok && r.Removable() {
+					rs = append(rs, r)
+				}
+			}
+			if len(rs) > 0 && !yield(rs, nil) {
+				return
+			}
+		}
+	}
 }
 
 // everybody calls each with one stored person after the other.
@@ -142,15 +189,24 @@ func (w *worker) howGone(ctx context.Context, ids []string) (func(id string) dir
 	}, nil
 }
 
-// tidy drops the rows of IDs seen and of scopes that nobody needs any more.
+// tidy drops the rows of IDs seen, of scopes, of the index and of places that
+// nobody needs any more.
 func (w *worker) tidy(ctx context.Context) error {
+	x := w.fence.Index
+	before := cmp.Or(x.From, x.Next, math.MaxInt64) // without an index, all of its rows
+	sources := []func(limit int) ([]string, error){
+		func(n int) ([]string, error) { return w.Store.SeenRows(ctx, w.part, n) },
+		func(n int) ([]string, error) { return w.Store.ScopeRows(ctx, w.part, w.fence.Scope.Set, n) },
+		func(n int) ([]string, error) { return w.Store.IndexRows(ctx, w.part, before, n) },
+		func(n int) ([]string, error) { return w.Store.ShardRows(ctx, w.part, n) },
+	}
 	for {
-		rows, err := w.Store.SeenRows(ctx, w.part, directory.MaxRows)
-		if err != nil {
-			return err
-		}
-		if len(rows) < directory.MaxRows {
-			more, err := w.Store.ScopeRows(ctx, w.part, w.fence.Scope.Set, directory.MaxRows-len(rows))
+		var rows []string
+		for _, source := range sources {
+			if len(rows) == directory.MaxRows {
+				break
+			}
+			more, err := source(directory.MaxRows - len(rows))
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ const maxCompare = 16
 // Graph says, asked for that very ID, that it holds no such group.
 func (w *worker) sweepTeams(ctx context.Context) error {
 	c := &w.fence.Groups
-	seen, err := w.Store.Seen(ctx, w.part, c.Enum)
+	seen, err := w.seen(ctx, c.Enum)
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,15 @@ func (w *worker) sweepTeams(ctx context.Context) error {
 	})
 }
 
+// seen is the set of IDs that an enumeration has come across.
+func (w *worker) seen(ctx context.Context, enum string) (map[[16]byte]struct{}, error) {
+	ids := make(map[[16]byte]struct{})
+	if err := w.Store.Seen(ctx, w.part, enum, func(key [16]byte) { ids[key] = struct{}{} }); err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
 // compareTeams compares some teams with what a full round has listed of them.
 func (w *worker) compareTeams(ctx context.Context, b *teamBatch, page []directory.TeamRecord, seen map[[16]byte]struct{}) error {
 	enum := w.fence.Groups.Enum
@@ -74,7 +83,7 @@ func (w *worker) compareTeams(ctx context.Context, b *teamBatch, page []director
 			continue
 		}
 		g.Go(func() (err error) {
-			if listed[i], err = w.Store.Seen(gctx, w.part, stagedName(enum, t.ID)); err != nil {
+			if listed[i], err = w.seen(gctx, stagedName(enum, t.ID)); err != nil {
 				return err
 			}
 			rosters[i], err = w.Store.Rosters(gctx, w.part, t.ID)
@@ -170,7 +179,7 @@ func (w *worker) members(ctx context.Context) error {
 // last page.
 func (w *worker) compareListed(ctx context.Context, b *teamBatch, enum, team string, last []string) error {
 	b.staged = nil // the last page needs no storing
-	listed, err := w.Store.Seen(ctx, w.part, stagedName(enum, team))
+	listed, err := w.seen(ctx, stagedName(enum, team))
 	if err != nil {
 		return err
 	}

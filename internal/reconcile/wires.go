@@ -23,6 +23,16 @@ type PeopleSource interface {
 	DeletedPeople(ctx context.Context, tenant connection.Access, ids []string) (map[string]bool, error)
 }
 
+// ListSource lists a tenant's people in any order, several pages at a time.
+type ListSource interface {
+	// LatestPeople is the delta link of what comes from now on.
+	LatestPeople(ctx context.Context, tenant connection.Access, properties []string) (link string, err error)
+	// CountPeople counts those whose user principal name begins with prefix.
+	CountPeople(ctx context.Context, tenant connection.Access, prefix string) (int, error)
+	// ListPeople is one page of them, managers included; an empty link begins.
+	ListPeople(ctx context.Context, tenant connection.Access, prefix, link string, properties []string) (directory.ListPage, error)
+}
+
 // ManagerSource is who reports to whom; an empty ID is nobody.
 type ManagerSource interface {
 	// Managers is of those of the users that the tenant holds.
@@ -61,6 +71,7 @@ type HoldingsSource interface {
 // [job.Meter].
 type Graph interface {
 	PeopleSource
+	ListSource
 	ManagerSource
 	GroupSource
 	ScopeSource
@@ -81,6 +92,18 @@ type People interface {
 	People(ctx context.Context, part, after string, limit int) (ps []directory.Record, next string, err error)
 	// ErasedPeople are those who are not to be stored again.
 	ErasedPeople(ctx context.Context, part string) (map[[16]byte]struct{}, error)
+	// Index calls each with the rows of the index since the commit from, in
+	// order. What it is called with is its own until it returns.
+	Index(ctx context.Context, part string, from int64, each func(row []directory.Indexed) error) error
+}
+
+// Places reads where a list of people in parallel has come to, and which rows
+// nobody needs any more.
+type Places interface {
+	Shards(ctx context.Context, part string) ([]directory.Shard, error)
+	ShardRows(ctx context.Context, part string, limit int) ([]string, error)
+	// IndexRows lists rows of the index that were written before a commit.
+	IndexRows(ctx context.Context, part string, before int64, limit int) ([]string, error)
 }
 
 // Teams reads what is stored of teams and memberships.
@@ -103,7 +126,7 @@ type Holdings interface {
 // across, and the members of scopes.
 type Lists interface {
 	Listed(ctx context.Context, part string, l directory.List, after string, limit int) ([]string, error)
-	Seen(ctx context.Context, part, enum string) (map[[16]byte]struct{}, error)
+	Seen(ctx context.Context, part, enum string, each func(key [16]byte)) error
 	SeenRows(ctx context.Context, part string, limit int) ([]string, error)
 	Scope(ctx context.Context, part, set string) (map[[16]byte]struct{}, error)
 }
@@ -122,6 +145,7 @@ type Feed interface {
 type Store interface {
 	State
 	People
+	Places
 	Teams
 	Holdings
 	Lists

@@ -1,8 +1,8 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
-	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -40,6 +40,13 @@ type Previews interface {
 	Purge(ctx context.Context, part string, limit int) (done bool, err error)
 }
 
+// Places keeps where the last sweep ended.
+type Places interface {
+	// Place is the connection with which it ended; "" before the first.
+	Place(ctx context.Context) (after string, err error)
+	PutPlace(ctx context.Context, after string) error
+}
+
 // Janitor goes through all connections, repairs what crashes left behind, and
 // judges who is disconnected. All fields are required, but for Aged
 // and Credentials: without these nobody is warned of their end.
@@ -47,6 +54,7 @@ type Janitor struct {
 	Store       Keeper
 	Previews    Previews
 	Repairers   []Repairer
+	Places      Places
 	Waves       Waves
 	Audit       Audit
 	Credentials Credentials
@@ -71,26 +79,17 @@ const claimGrace = 2 * time.Hour
 const stepTime = 45 * time.Second
 
 // Sweep does one round. What is for all connections comes first, since going
-// through them one by one may take all the time there is. A connection that
-// cannot be repaired does not keep the others from it; the first failure is
-// returned.
+// through them may take all the time there is; the next sweep then goes on where
+// this one ended, or was killed. A connection that cannot be repaired, or takes
+// its time, does not keep the others from it; the first failure is returned.
 func (j *Janitor) Sweep(ctx context.Context) (err error) {
 	defer fault.Wrap(&err, "schedule: janitor")
 	now := j.Now().UTC()
 	var first error
-	note := func(what, id string, err error) {
-		if err == nil {
-			return
-		}
-		j.Log.ErrorContext(ctx, "not repaired", "what", what, "connection", id, "err", err)
-		if first == nil {
-			first = err
-		}
-	}
 	step := func(what string, do func(ctx context.Context) error) {
 		ctx, cancel := context.WithTimeout(ctx, stepTime)
 		defer cancel()
-		note(what, "", do(ctx))
+		first = cmp.Or(first, j.failed(ctx, what, "", do(ctx)))
 	}
 	step("nonces", func(ctx context.Context) error {
 		_, err := j.Store.SweepNonces(ctx, now)
@@ -103,49 +102,22 @@ func (j *Janitor) Sweep(ctx context.Context) (err error) {
 	step("suspicions", func(ctx context.Context) error { return j.judge(ctx, all.suspects, all.verified, now) })
 	step("claims", func(ctx context.Context) error { return j.free(ctx, all.tenants, now) })
 	step("credentials", func(ctx context.Context) error { return j.expiries(ctx, all.owns, now) })
-	purges := maxPurges
-	for c, err := range j.connections(ctx) {
-		if err != nil {
-			return err
-		}
-		for _, r := range j.Repairers {
-			note("connection", c.ID, r.Repair(ctx, c, now))
-		}
-		note("preview", c.ID, j.drop(ctx, c, now, &purges))
-		if j.Retention > 0 && (c.Live() || c.Status == connection.Paused) {
-			_, err := j.Store.TrimChanges(ctx, c.ID, now.Add(-j.Retention))
-			note("changes", c.ID, err)
-		}
-	}
-	return first
+	return cmp.Or(first, j.round(ctx, all.connections, now))
 }
 
-// connections yields all that can be read, and an error last.
-func (j *Janitor) connections(ctx context.Context) iter.Seq2[connection.Connection, error] {
-	return func(yield func(connection.Connection, error) bool) {
-		for after := ""; ; {
-			cs, next, err := j.Store.Connections(ctx, after, page)
-			if err != nil {
-				yield(connection.Connection{}, err)
-				return
-			}
-			for _, c := range cs {
-				if !yield(c, nil) {
-					return
-				}
-			}
-			if next == "" {
-				return
-			}
-			after = next
-		}
+// failed tells of what could not be done.
+func (j *Janitor) failed(ctx context.Context, what, id string, err error) error {
+	if err != nil {
+		j.Log.ErrorContext(ctx, "not repaired", "what", what, "connection", id, "err", err)
 	}
+	return err
 }
 
 // census is what a sweep has to know of all connections at once.
 type census struct {
 	// tenants are those held and owns the secrets with own apps, by connection.
 	tenants, owns map[string]string
+	connections   int
 	// suspects seem withdrawn; verified counts those that use the vendor's app.
 	suspects []connection.Connection
 	verified int
@@ -153,10 +125,11 @@ type census struct {
 
 func (j *Janitor) count(ctx context.Context, now time.Time) (all census, err error) {
 	all.tenants, all.owns = make(map[string]string), make(map[string]string)
-	for c, err := range j.connections(ctx) {
+	for c, err := range ring(ctx, "", j.Store.Connections) {
 		if err != nil {
 			return all, err
 		}
+		all.connections++
 		if holds(&c, c.Tenant) {
 			all.tenants[c.ID] = c.Tenant
 		}
@@ -200,25 +173,25 @@ func holds(c *connection.Connection, tenant string) bool {
 // one, or have been offboarded. One that fails does not keep the others from
 // it; the first failure is returned.
 func (j *Janitor) free(ctx context.Context, tenants map[string]string, now time.Time) error {
-	var first error
-	for after := ""; ; {
-		cs, next, err := j.Store.Claims(ctx, after, page)
-		if err != nil {
-			return err
-		}
-		for _, c := range cs {
-			if tenants[c.Connection] == c.Tenant || now.Sub(c.At) < claimGrace {
-				continue
+	forgotten := func(yield func(connection.Claim, error) bool) {
+		for after := ""; ; {
+			cs, next, err := j.Store.Claims(ctx, after, page)
+			if err != nil {
+				yield(connection.Claim{}, err)
+				return
 			}
-			if err := j.release(ctx, c); err != nil && first == nil {
-				first = err
+			for _, c := range cs {
+				if tenants[c.Connection] != c.Tenant && now.Sub(c.At) >= claimGrace && !yield(c, nil) {
+					return
+				}
+			}
+			if after = next; next == "" {
+				return
 			}
 		}
-		if next == "" {
-			return first
-		}
-		after = next
 	}
+	_, short, first := each(ctx, forgotten, j.release)
+	return cmp.Or(first, short)
 }
 
 // release gives up a claim, unless its owner, read afresh, holds the tenant or

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,11 +21,14 @@ import (
 
 // repairs notes whom it was given, and fails for some.
 type repairs struct {
+	mu     sync.Mutex
 	seen   map[string]int
 	broken map[string]bool
 }
 
 func (r *repairs) Repair(_ context.Context, c connection.Connection, _ time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.seen[c.ID]++
 	if r.broken[c.ID] {
 		return errors.New("broken")
@@ -34,7 +38,7 @@ func (r *repairs) Repair(_ context.Context, c connection.Connection, _ time.Time
 
 func (w *world) janitor(rs ...schedule.Repairer) *schedule.Janitor {
 	return &schedule.Janitor{
-		Store: w.store, Previews: w.store, Waves: w.store, Audit: w.store, Repairers: rs,
+		Store: w.store, Previews: w.store, Places: w.store, Waves: w.store, Audit: w.store, Repairers: rs,
 		Now: w.clock.Now, Log: wiretest.Silent(), Retention: 30 * 24 * time.Hour,
 	}
 }

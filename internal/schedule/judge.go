@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -136,13 +137,10 @@ func (j *Janitor) judge(ctx context.Context, suspects []connection.Connection, v
 		}
 	}
 	ws = append(ws, last)
-	var first error
-	for _, c := range suspects {
-		if err := j.sentence(ctx, c, ws, now); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
+	_, short, first := each(ctx, every(suspects), func(ctx context.Context, c connection.Connection) error {
+		return j.sentence(ctx, c, ws, now)
+	})
+	return cmp.Or(first, short)
 }
 
 // putWave stores the wave; ours is false if another janitor was faster, who is

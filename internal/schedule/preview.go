@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/connection"
@@ -16,7 +17,7 @@ const (
 	// previewAge is how long a preview can be read.
 	previewAge = 24 * time.Hour
 	// purgeRows are deleted at a time, in ten transactions or so. At most
-	// maxPurges such calls are made in a sweep, a minute or two of work, and
+	// maxPurges such calls are made in a sweep, by all that are worked on, and
 	// connectionPurges for one connection; the next sweep goes on.
 	purgeRows        = 1000
 	maxPurges        = 200
@@ -26,14 +27,13 @@ const (
 // drop deletes what the connection's previews have written once the newest of
 // them is a day old, and then forgets that they were asked for. Killed in
 // between, it is done again.
-func (j *Janitor) drop(ctx context.Context, c connection.Connection, now time.Time, purges *int) (err error) {
+func (j *Janitor) drop(ctx context.Context, c connection.Connection, now time.Time, purges *atomic.Int64) (err error) {
 	done := false
 	for n := 0; !done; n++ {
 		// A new preview may have been asked for since.
-		if !stale(&c, now) || *purges <= 0 || n == connectionPurges {
+		if !stale(&c, now) || n == connectionPurges || purges.Add(-1) < 0 {
 			return nil
 		}
-		*purges--
 		if done, err = j.Previews.Purge(ctx, c.ID+previewSuffix, purgeRows); err != nil {
 			return err
 		}

@@ -6,10 +6,12 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"hash/fnv"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/connection"
@@ -58,37 +60,29 @@ type Scheduler struct {
 	Cooldown time.Duration
 }
 
-// page is how many connections are read at a time.
-const page = 500
-
-// Tick starts the run of every connection whose slot has come. One that fails
-// does not keep the others from theirs; the first failure is returned.
+// Tick starts the run of every connection whose slot has come. One that fails,
+// or takes its time, does not keep the others from theirs; the first failure is
+// returned. Who is not come to in time stays due, and since each tick begins
+// somewhere else, nobody is always behind those that fail.
 func (s *Scheduler) Tick(ctx context.Context) (err error) {
 	defer fault.Wrap(&err, "schedule: tick")
 	now := s.Now()
-	var (
-		first  error
-		queued int
-	)
-	for after := ""; ; {
-		cs, next, err := s.Connections.Due(ctx, now, after, page)
+	due := ring(ctx, connection.NewID(), func(ctx context.Context, after string, limit int) ([]connection.Connection, string, error) {
+		return s.Connections.Due(ctx, now, after, limit)
+	})
+	var failed atomic.Int64
+	begun, short, first := each(ctx, due, func(ctx context.Context, c connection.Connection) error {
+		err := s.slot(ctx, c, now, spread(c.ID, s.Spread))
 		if err != nil {
-			return err
+			failed.Add(1)
+			s.Log.ErrorContext(ctx, "slot not started", "connection", c.ID, "err", err)
 		}
-		for _, c := range cs {
-			if err := s.slot(ctx, c, now, spread(c.ID, s.Spread)); err != nil {
-				s.Log.ErrorContext(ctx, "slot not started", "connection", c.ID, "err", err)
-				if first == nil {
-					first = err
-				}
-				continue
-			}
-			queued++
-		}
-		if next == "" {
-			break
-		}
-		after = next
+		return err
+	})
+	queued := begun - int(failed.Load())
+	if short != nil {
+		s.Log.WarnContext(ctx, "not all slots started; the next tick goes on", "objects", queued, "err", short)
+		return cmp.Or(first, short)
 	}
 	s.Log.InfoContext(ctx, "slots started", "objects", queued)
 	return first

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,16 +157,17 @@ func (w *world) one(id string) message {
 	return ms[0]
 }
 
-// failing lets through all writes to a table but the n-th from now.
-func failing(t *testing.T, table string, n int) (fired func()) {
+// failing lets through the writes to a table before the n-th from now; that and
+// all that follow are lost until fired is called.
+func failing(t *testing.T, table string, n int64) (fired func()) {
 	t.Helper()
-	seen := 0
+	var seen atomic.Int64
 	wires.Tables.BeforeWrite(func(_ int64, name string) error {
 		if name != table {
 			return nil
 		}
-		if seen++; seen == n || seen == n+1 { // the client tries once more
-			return fmt.Errorf("write %d is lost", seen)
+		if i := seen.Add(1); i >= n {
+			return fmt.Errorf("write %d is lost", i)
 		}
 		return nil
 	})
@@ -173,8 +175,8 @@ func failing(t *testing.T, table string, n int) (fired func()) {
 	return func() {
 		t.Helper()
 		wires.Tables.BeforeWrite(nil)
-		if seen < n {
-			t.Errorf("%d writes to %s, so none was lost", seen, table)
+		if seen.Load() < n {
+			t.Errorf("%d writes to %s, so none was lost", seen.Load(), table)
 		}
 	}
 }

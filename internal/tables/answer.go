@@ -4,76 +4,79 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"strings"
 
 	"rollcall/internal/fault"
 )
 
-// innerError finds the reason of a failed transaction. aztables reports it as
-// a ResponseError with status 202 and no code, made of the outer response;
-// the reason is in the multipart body.
-func innerError(resp *http.Response, err error) (error, bool) {
-	if err == nil || resp == nil || resp.StatusCode != http.StatusAccepted {
-		return nil, false
-	}
-	status, code := innerFailure(resp)
-	if status == 0 {
-		return nil, false
-	}
-	return classifyStatus(status, code, nil, fault.New(fault.Unknown, "transaction refused: %d %s", status, code).Err), true
+// refusal is why a transaction was refused, with nothing of its rows. aztables
+// would tell of a ResponseError with status 202 and no code, made of the outer
+// response; the reason is in the multipart body.
+type refusal struct {
+	status int
+	code   string
 }
 
-func innerCode(resp *http.Response) string {
-	_, code := innerFailure(resp)
-	return code
-}
+func (r *refusal) Error() string { return fmt.Sprintf("transaction refused: %d %s", r.status, r.code) }
 
-func innerFailure(resp *http.Response) (status int, code string) {
-	for _, r := range innerResponses(resp) {
-		if r.StatusCode < 400 {
-			continue
+// outcome reads the answer to a transaction of n operations: the new version
+// of the first row, or a *refusal. An answer that tells neither is an error of
+// another kind.
+func outcome(answer []byte, contentType string, n int) (etag string, err error) {
+	etag, answered, done := accepted(answer)
+	if done && answered == n {
+		return etag, nil
+	}
+	_, params, err := mime.ParseMediaType(contentType)
+	if err == nil {
+		for _, r := range parseInner(answer, params["boundary"]) {
+			if r.StatusCode >= 400 {
+				return "", refused(r)
+			}
 		}
-		var body struct {
-			Error struct {
-				Code string `json:"code"`
-			} `json:"odata.error"`
+	}
+	return "", fault.New(fault.Unknown, "the answer to a transaction of %d operations, %d bytes, tells no outcome", n, len(answer))
+}
+
+// refused reads the reason from the answer to one operation.
+func refused(r *http.Response) *refusal {
+	var body struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"odata.error"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&body) // without a readable body the status must do
+	return &refusal{r.StatusCode, body.Error.Code}
+}
+
+// accepted counts the operations that an answer says were done, and takes the
+// version of the first; done is false if any was not. Of the lines it needs to
+// know only these two: no value of a header holds a line, and neither does the
+// body of an operation that was done, which has none.
+func accepted(answer []byte) (etag string, n int, done bool) {
+	for rest := answer; len(rest) > 0; {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		switch {
+		case bytes.HasPrefix(line, []byte("HTTP/1.1 ")):
+			if n++; len(line) < len("HTTP/1.1 200") || line[len("HTTP/1.1 ")] != '2' {
+				return "", n, false
+			}
+		case n == 1 && len(line) > len("etag:") && strings.EqualFold(string(line[:len("etag:")]), "etag:"):
+			etag = string(bytes.TrimSpace(line[len("etag:"):]))
 		}
-		_ = json.NewDecoder(r.Body).Decode(&body) // without a readable body the status must do
-		return r.StatusCode, body.Error.Code
 	}
-	return 0, ""
+	return etag, n, true
 }
 
-// fenceETag is the new version of the first row of a successful transaction.
-func fenceETag(resp *http.Response) string {
-	if inner := innerResponses(resp); len(inner) > 0 && inner[0].StatusCode < 300 {
-		return inner[0].Header.Get("ETag")
-	}
-	return ""
-}
-
-// innerResponses reads the answers in a transaction's multipart body, as far
-// as it can be read.
-func innerResponses(resp *http.Response) []*http.Response {
-	if resp == nil {
-		return nil
-	}
-	body, err := runtime.Payload(resp) // the SDK has buffered it
-	if err != nil {
-		return nil
-	}
-	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
-		return nil
-	}
-	return parseInner(body, params["boundary"])
-}
-
+// parseInner reads the answers in a transaction's multipart body, as far as it
+// can be read.
 func parseInner(body []byte, boundary string) []*http.Response {
 	if boundary == "" {
 		return nil

@@ -4,11 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/http"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
@@ -48,23 +44,22 @@ func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b director
 	f.Seq++
 	f.Commit = rand.Text()
 	f.Run.Transactions++
-	actions, err := transaction(part, f, &b)
+	t, err := s.directory.transaction(part, f, &b)
+	defer t.free()
 	if err != nil {
 		return f, err
 	}
-	var resp *http.Response
-	err = ensuring(ctx, s.directory, func() error {
-		_, err := s.directory.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil)
-		if _, isInner := innerError(resp, err); isInner && innerCode(resp) == "TableNotFound" {
-			return &azcore.ResponseError{StatusCode: http.StatusNotFound, ErrorCode: "TableNotFound"}
-		}
+	var etag string
+	err = ensuring(ctx, s.directory, func() (err error) {
+		etag, err = s.directory.submit(ctx, t)
 		return err
 	})
+	if err == nil && etag != "" {
+		f.Version = etag
+		return f, nil
+	}
 	if err == nil {
-		if etag := fenceETag(resp); etag != "" {
-			f.Version = etag
-			return f, nil
-		}
+		err = fault.New(fault.Unknown, "the answer names no version of the fence")
 	}
 	// The answer says no, or there is none. Only the fence itself knows.
 	if ctx.Err() != nil { // out of time: a moment is needed to find out
@@ -81,9 +76,6 @@ func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b director
 	case now.Version != f.Version:
 		return f, fault.New(fault.Conflict, "fence is at epoch %d, commit %d: another worker has written it since epoch %d, commit %d", now.Epoch, now.Seq, f.Epoch, f.Seq-1).
 			WithCode(job.FenceMoved)
-	}
-	if inner, ok := innerError(resp, err); ok {
-		return f, inner
 	}
 	return f, classify(err)
 }

@@ -141,7 +141,7 @@ func TestLargestPeople(t *testing.T) {
 		t.Fatalf("%d people read, equal %v, %v", len(got), reflect.DeepEqual(got[big.ID], big), err)
 	}
 	cs, err := s.Changes(ctx, c, 0, 10)
-	if err != nil || len(cs) != 1 || !bytes.Contains(cs[0].Set["otherMails"], []byte("249.")) {
+	if err != nil || len(cs) != 1 || !bytes.Contains(cs[0].Set.All()["otherMails"], []byte("249.")) {
 		t.Fatalf("changes %d, %v", len(cs), err)
 	}
 	t.Run("more than a row holds is refused, not cut", func(t *testing.T) {

@@ -131,10 +131,10 @@ func TestStaged(t *testing.T) {
 			Staged: []directory.Staged{{Enum: "t1-" + teamID(1), IDs: []string{person(1).ID, person(2).ID}}, {Enum: "t1-" + teamID(2), IDs: []string{person(3).ID}}},
 		})
 	}
-	if got, err := s.Seen(ctx, c, "t1"); err != nil || len(got) != 2 {
+	if got, err := seenOf(s, ctx, c, "t1"); err != nil || len(got) != 2 {
 		t.Errorf("seen %v, %v", got, err)
 	}
-	if got, err := s.Seen(ctx, c, "t1-"+teamID(1)); err != nil || !reflect.DeepEqual(got, map[[16]byte]struct{}{key(1): {}, key(2): {}}) {
+	if got, err := seenOf(s, ctx, c, "t1-"+teamID(1)); err != nil || !reflect.DeepEqual(got, map[[16]byte]struct{}{key(1): {}, key(2): {}}) {
 		t.Errorf("staged %v, %v", got, err)
 	}
 	rows, err := s.SeenRows(ctx, c, 100)
@@ -142,7 +142,7 @@ func TestStaged(t *testing.T) {
 		t.Fatalf("rows %v, %v", rows, err)
 	}
 	mustCommit(t, s, c, directory.Batch{DropSeen: rows})
-	if got, err := s.Seen(ctx, c, "t1-"+teamID(2)); err != nil || len(got) != 0 {
+	if got, err := seenOf(s, ctx, c, "t1-"+teamID(2)); err != nil || len(got) != 0 {
 		t.Errorf("staged %v after it was dropped, %v", got, err)
 	}
 }

@@ -22,11 +22,14 @@ const (
 	seenPrefix     = "s!" // then the enumeration, "!", and the commit
 	changesPrefix  = "e!" // then the number of the row's last change
 	erasedPrefix   = "k!"
+	indexPrefix    = "i!" // then the commit
+	shardPrefix    = "q!"
 )
 
 func personKey(id string) string                { return personPrefix + id }
 func rosterKey(r *directory.Roster) string      { return rosterPrefix + r.Team + "!" + r.Bucket }
 func changesKey(last int64) string              { return fmt.Sprintf("%s%019d", changesPrefix, last) }
+func indexKey(n int64) string                   { return fmt.Sprintf("%s%019d", indexPrefix, n) }
 func setKey(prefix, set string, n int64) string { return fmt.Sprintf("%s%s!%019d", prefix, set, n) }
 
 // spanOf is all keys that begin with prefix, which ends in "!", and go on

@@ -52,11 +52,11 @@ func TestTransactionSize(t *testing.T) {
 		return p
 	}
 	var b directory.Batch
-	for n := range 4 {
+	for n := range 5 {
 		b.Add = append(b.Add, big(n, 680<<10)) // 907 KiB each as base64
 	}
 	_, err := s.Commit(ctx, c, job.Fence{}, b)
-	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "of some 37") { // 4 × 928,427 and a little
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "more than 4128768 bytes") { // 4 MiB less 64 KiB
 		t.Errorf("error %v", err)
 	}
 	if sent := w.take(); len(sent) > 0 {
@@ -64,17 +64,9 @@ func TestTransactionSize(t *testing.T) {
 	}
 	b.Add = b.Add[:3]
 	for n := 4; len(b.Add) < 96; n++ {
-		b.Add = append(b.Add, big(n, 4000-n))
+		b.Add = append(b.Add, big(n, 9700-n))
 	}
 	f := job.Fence{Run: job.Run{Why: strings.Repeat("<", 30<<10)}}
-	actions, err := transaction(c+"~preview", f, &b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	estimate := 0
-	for _, a := range actions {
-		estimate += len(a.Entity) + operationSize
-	}
 	if _, err := s.Commit(ctx, c+"~preview", f, b); err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +75,30 @@ func TestTransactionSize(t *testing.T) {
 		t.Error("no transaction was sent")
 	}
 	for _, r := range sent {
-		if strings.Contains(r.url, "$batch") && (len(r.body) < 3<<20 || len(r.body) > estimate || estimate > 3584<<10) {
-			t.Errorf("body of %d bytes, estimated %d", len(r.body), estimate)
+		if strings.Contains(r.url, "$batch") && (len(r.body) < 4000000 || len(r.body) > 4128768) {
+			t.Errorf("body of %d bytes", len(r.body))
 		}
 	}
+	t.Run("a byte too many", func(t *testing.T) {
+		b := newBatch(s.directory.url, c)
+		defer b.free()
+		for n := range 4 {
+			b.replace(row{rk: fmt.Sprint(n), data: make([]byte, 700<<10)})
+		}
+		room := maxBody - len(closing) - len(b.body) // for one more row as base64, and what is beside it
+		b.replace(row{rk: "4", data: make([]byte, room/4*3-600)})
+		room = maxBody - len(closing) - len(b.body)
+		if b.err != nil || room <= 0 {
+			t.Fatal(room, b.err)
+		}
+		if b.body = append(b.body, make([]byte, room)...); b.end() != nil || len(b.body) != 4128768 {
+			t.Errorf("%d bytes are refused: %v", len(b.body), b.err)
+		}
+		b.err, b.body = nil, b.body[:len(b.body)-len(closing)]
+		if b.replace(row{rk: "5"}); b.err == nil {
+			t.Error("more is taken")
+		}
+	})
 	t.Run("too many rows", func(t *testing.T) {
 		var b directory.Batch
 		for n := range 100 {
@@ -101,12 +113,18 @@ func TestTransactionSize(t *testing.T) {
 // A full batch with all that goes beside its rows fits into a transaction.
 func TestFullestBatch(t *testing.T) {
 	s, ctx, c := newStore(t), context.Background(), fresh()
-	b := directory.Batch{Enum: "e", Seen: []string{person(1).ID}, ScopeSet: "g", Scope: []string{person(1).ID},
+	b := directory.Batch{Enum: "e", Seen: []string{person(1).ID},
 		Changes: []directory.Change{{Number: 1, Type: directory.Created, At: time.Unix(0, 0).UTC()}}}
 	for n := range directory.MaxRows {
 		b.Put = append(b.Put, person(n))
 	}
-	if _, err := s.Commit(ctx, c, job.Fence{}, b); err != nil {
+	f, err := s.Commit(ctx, c, job.Fence{Index: job.Index{From: 1}}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ScopeSet, b.Scope, f.Index, b.Enum = "g", []string{person(1).ID}, job.Index{}, "e2" // of which no run has an index too
+	b.Changes[0].Number = 2
+	if _, err := s.Commit(ctx, c, f, b); err != nil {
 		t.Error(err)
 	}
 }

@@ -101,10 +101,10 @@ func TestOldSets(t *testing.T) {
 			t.Errorf("list %s: %v, %v", l, ids, err)
 		}
 	}
-	if seen, err := s.Seen(ctx, c, "e1"); err != nil || !reflect.DeepEqual(seen, map[[16]byte]struct{}{key(1): {}}) {
+	if seen, err := seenOf(s, ctx, c, "e1"); err != nil || !reflect.DeepEqual(seen, map[[16]byte]struct{}{key(1): {}}) {
 		t.Errorf("seen %v, %v", seen, err)
 	}
-	if cs, err := s.Changes(ctx, c, 0, 10); err != nil || len(cs) != 2 || cs[1].Reason != directory.Missing || string(cs[0].Set["mail"]) != `"x"` {
+	if cs, err := s.Changes(ctx, c, 0, 10); err != nil || len(cs) != 2 || cs[1].Reason != directory.Missing || string(cs[0].Set.All()["mail"]) != `"x"` {
 		t.Errorf("changes %+v, %v", cs, err)
 	}
 }

@@ -171,7 +171,7 @@ func shown(t *testing.T, s *Store, part string) map[string]any {
 	note("scope rows", sets, err)
 	gone, err := s.ErasedPeople(ctx, part)
 	note("erased", gone, err)
-	seen, err := s.Seen(ctx, part, "e1")
+	seen, err := seenOf(s, ctx, part, "e1")
 	note("seen", seen, err)
 	rows, err := s.SeenRows(ctx, part, 100)
 	note("seen rows", rows, err)

@@ -58,13 +58,13 @@ func TestListing(t *testing.T) {
 	if cs, _ := s.Changes(ctx, c, 80, 20); len(cs) != 20 || cs[19].Number != 100 {
 		t.Errorf("a limit of 20 gives %d changes", len(cs))
 	}
-	seen, err := s.Seen(ctx, c, "e1")
+	seen, err := seenOf(s, ctx, c, "e1")
 	if k, _ := directory.Key(person(91).ID); err != nil || len(seen) != 6 {
 		t.Errorf("%d IDs seen, %v", len(seen), err)
 	} else if _, ok := seen[k]; !ok {
 		t.Error("an ID seen is missing")
 	}
-	if other, _ := s.Seen(ctx, c, "e"); len(other) != 0 {
+	if other, _ := seenOf(s, ctx, c, "e"); len(other) != 0 {
 		t.Error("another enumeration's IDs show")
 	}
 	rows, err := s.SeenRows(ctx, c, 2)

@@ -3,12 +3,7 @@ package tables
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"slices"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"rollcall/internal/fault"
 )
@@ -49,7 +44,7 @@ func (s *Store) purge(ctx context.Context, part string, limit int) (n int, done 
 
 // dropRows deletes at most limit rows of a partition that fit the filter, if any, and
 // reports whether that were all.
-func dropRows(ctx context.Context, t *aztables.Client, part, filter string, limit int) (n int, done bool, err error) {
+func dropRows(ctx context.Context, t *table, part, filter string, limit int) (n int, done bool, err error) {
 	keys, err := rowKeys(ctx, t, part, filter, limit)
 	if err != nil {
 		return 0, false, err
@@ -67,18 +62,28 @@ func dropRows(ctx context.Context, t *aztables.Client, part, filter string, limi
 }
 
 // rowKeys lists at most limit keys of rows, without their values.
-func rowKeys(ctx context.Context, t *aztables.Client, part, filter string, limit int) (keys []string, err error) {
-	sel := "RowKey"
+func rowKeys(ctx context.Context, t *table, part, filter string, limit int) (keys []string, err error) {
 	sp := span{pk: part, from: " ", below: keyEnd, filter: filter, limit: int32(min(max(limit, 1), maxPage))}
-	opts := sp.options()
+	return keysIn(ctx, t, sp, limit, true)
+}
+
+// keysIn lists at most limit keys of rows of a span, of tombstones if told so.
+func keysIn(ctx context.Context, t *table, sp span, limit int, gone bool) (keys []string, err error) {
+	sel, opts := "RowKey,T", sp.options()
 	opts.Select = &sel
 	for b, err := range entities(ctx, t, opts) {
 		if err != nil {
 			return nil, err
 		}
-		var key struct{ RowKey string }
+		var key struct {
+			RowKey string
+			T      bool
+		}
 		if err := json.Unmarshal(b, &key); err != nil || key.RowKey == "" {
-			return nil, fault.New(fault.Invalid, "row of %s: no key", part)
+			return nil, fault.New(fault.Invalid, "row of %s: no key", sp.pk)
+		}
+		if key.T && !gone {
+			continue
 		}
 		if keys = append(keys, key.RowKey); len(keys) >= limit {
 			break
@@ -89,20 +94,15 @@ func rowKeys(ctx context.Context, t *aztables.Client, part, filter string, limit
 
 // dropAll deletes rows in one transaction. If one of them is not there, none
 // is deleted, and the fault is NotFound.
-func dropAll(ctx context.Context, t *aztables.Client, part string, keys []string) error {
-	whatever := azcore.ETagAny
-	actions := make([]aztables.TransactionAction, 0, len(keys))
+func dropAll(ctx context.Context, t *table, part string, keys []string) error {
+	b := newBatch(t.url, part)
+	defer b.free()
 	for _, rk := range keys {
-		entity, err := row{pk: part, rk: rk}.encode()
-		if err != nil {
-			return err
-		}
-		actions = append(actions, aztables.TransactionAction{ActionType: aztables.TransactionTypeDelete, Entity: entity, IfMatch: &whatever})
+		b.remove(rk)
 	}
-	var resp *http.Response
-	_, err := t.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), actions, nil)
-	if inner, ok := innerError(resp, err); ok {
-		return inner
+	if err := b.end(); err != nil {
+		return err
 	}
+	_, err := t.submit(ctx, b)
 	return classify(err)
 }

@@ -68,7 +68,7 @@ func (s *Store) PurgeAll(ctx context.Context, connection string, limit int) (del
 // way, whose claim the janitor releases.
 func (s *Store) Left(ctx context.Context, connection string) (n int, err error) {
 	defer fault.Wrap(&err, "tables: what is left of %s", connection)
-	for _, t := range []*aztables.Client{s.directory, s.runs} {
+	for _, t := range []*table{s.directory, s.runs} {
 		filter, sel := "PartitionKey ge "+literal(connection)+" and PartitionKey lt "+literal(connection+"~~"), "PartitionKey"
 		for b, err := range entities(ctx, t, &aztables.ListEntitiesOptions{Filter: &filter, Select: &sel}) {
 			if err != nil {

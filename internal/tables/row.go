@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"strconv"
 
 	"rollcall/internal/fault"
 )
@@ -37,77 +35,99 @@ type row struct {
 // encode returns the entity as JSON.
 func (r row) encode() ([]byte, error) {
 	if len(r.data) > maxPacked {
-		return nil, fault.New(fault.Invalid, "row %s/%s: %d bytes, at most %d", r.pk, r.rk, len(r.data), maxPacked)
+		return nil, r.tooLarge(r.pk)
 	}
-	var b bytes.Buffer
-	b.Grow(len(r.data)*4/3 + 256)
-	b.WriteString(`{"PartitionKey":`)
-	quote(&b, r.pk)
-	b.WriteString(`,"RowKey":`)
-	quote(&b, r.rk)
-	b.WriteString(`,"V":` + strconv.Itoa(rowVersion))
-	if r.gone {
-		b.WriteString(`,"T":true`)
-	}
-	for name, v := range r.cols {
-		fmt.Fprintf(&b, `,"%s":`, name)
-		quote(&b, v)
-	}
-	for i, rest := 0, r.data; len(rest) > 0; i++ {
-		n := min(len(rest), maxChunk)
-		fmt.Fprintf(&b, `,"D%d@odata.type":"Edm.Binary","D%d":"`, i, i)
-		enc := base64.NewEncoder(base64.StdEncoding, &b)
-		_, _ = enc.Write(rest[:n]) // to memory: cannot fail
-		_ = enc.Close()
-		b.WriteByte('"')
-		rest = rest[n:]
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	b := appendQuoted([]byte(`{"PartitionKey":`), r.pk)
+	b = appendQuoted(append(b, `,"RowKey":`...), r.rk)
+	return r.appendTail(b), nil
 }
 
-func quote(b *bytes.Buffer, s string) {
-	q, _ := json.Marshal(s) // a string: cannot fail
-	b.Write(q)
+func (r row) tooLarge(part string) error {
+	return fault.New(fault.Invalid, "row %s/%s: %d bytes, at most %d", part, r.rk, len(r.data), maxPacked)
 }
 
-// decodeRow reads an entity as the service sends it.
+// decodeRow reads an entity as the service sends it. Nothing of b is kept.
 func decodeRow(b []byte) (row, error) {
-	var props map[string]json.RawMessage
-	if err := json.Unmarshal(b, &props); err != nil {
-		return row{}, fault.New(fault.Invalid, "row: %w", err)
-	}
 	var (
-		r row
-		v int
+		r      row
+		v      int
+		chunks [maxChunks]value
+		s      = scan{b: b}
 	)
-	text := func(name string) (s string) {
-		_ = json.Unmarshal(props[name], &s) // another type reads as empty
-		return s
-	}
-	r.pk, r.rk, r.etag = text("PartitionKey"), text("RowKey"), text("odata.etag")
-	if r.pk == "" || r.rk == "" {
+	s.object(func(name []byte) {
+		val := s.value()
+		switch n, isChunk := chunkOf(name); {
+		case isChunk:
+			chunks[n] = val
+		case string(name) == "PartitionKey":
+			r.pk = val.text()
+		case string(name) == "RowKey":
+			r.rk = val.text()
+		case string(name) == "odata.etag":
+			r.etag = val.text()
+		case string(name) == "V":
+			v = number(val.json)
+		case string(name) == "T":
+			r.gone = string(val.json) == "true"
+		}
+	})
+	err := s.end()
+	switch {
+	case err != nil:
+		return row{}, fault.New(fault.Invalid, "row: %w", err)
+	case r.pk == "" || r.rk == "":
 		return r, fault.New(fault.Invalid, "row: no keys")
-	}
-	if err := json.Unmarshal(props["V"], &v); err != nil || v < 1 {
+	case v < 1:
 		return r, fault.New(fault.Invalid, "row %s/%s: no version", r.pk, r.rk)
-	}
-	if v > rowVersion {
+	case v > rowVersion:
 		return r, newer("row "+r.pk+"/"+r.rk, v, rowVersion)
 	}
-	_ = json.Unmarshal(props["T"], &r.gone) // no such column: not gone
-	for i := 0; ; i++ {
-		raw, ok := props["D"+strconv.Itoa(i)]
-		if !ok {
-			break
-		}
-		var chunk []byte
-		if err := json.Unmarshal(raw, &chunk); err != nil {
+	size := 0
+	for i := range chunks {
+		size += base64.StdEncoding.DecodedLen(len(chunks[i].json))
+	}
+	if size > 0 {
+		r.data = make([]byte, 0, size)
+	}
+	for i := 0; i < len(chunks) && chunks[i].json != nil; i++ {
+		if r.data, err = appendBinary(r.data, chunks[i]); err != nil {
 			return r, fault.New(fault.Invalid, "row %s/%s: D%d: %w", r.pk, r.rk, i, err)
 		}
-		r.data = append(r.data, chunk...)
 	}
 	return r, nil
+}
+
+// maxChunks is how many binary properties of 64 KiB an entity of 1 MiB has at most.
+const maxChunks = 16
+
+// chunkOf is which part of the value a property holds.
+func chunkOf(name []byte) (n int, ok bool) {
+	switch {
+	case len(name) == 2 && name[0] == 'D' && '0' <= name[1] && name[1] <= '9':
+		return int(name[1] - '0'), true
+	case len(name) == 3 && name[0] == 'D' && name[1] == '1' && '0' <= name[2] && name[2] < '0'+maxChunks-10:
+		return 10 + int(name[2]-'0'), true
+	}
+	return 0, false
+}
+
+// appendBinary appends what a binary property holds.
+func appendBinary(b []byte, v value) ([]byte, error) {
+	if v.plain {
+		return base64.StdEncoding.AppendDecode(b, v.bytes())
+	}
+	var chunk []byte
+	err := json.Unmarshal(v.json, &chunk)
+	return append(b, chunk...), err
+}
+
+// number reads a version; what is none reads as 0.
+func number(b []byte) (n int) {
+	if len(b) == 1 && '0' <= b[0] && b[0] <= '9' {
+		return int(b[0] - '0')
+	}
+	_ = json.Unmarshal(b, &n)
+	return n
 }
 
 // newerVersion is the code of the conflict that a reader of a newer row meets.

@@ -8,11 +8,11 @@ import (
 	"rollcall/internal/fault"
 )
 
-// Seen returns the IDs that an enumeration has come across, 16 bytes each. An
-// overlay has its own enumerations only.
-func (s *Store) Seen(ctx context.Context, part, enum string) (_ map[[16]byte]struct{}, err error) {
+// Seen calls each with every ID that an enumeration has come across, 16 bytes
+// each, some of them more than once. An overlay has its own enumerations only.
+func (s *Store) Seen(ctx context.Context, part, enum string, each func(key [16]byte)) (err error) {
 	defer fault.Wrap(&err, "tables: IDs seen of %s in %s", part, enum)
-	return union(s.own(ctx, part, spanOf(seenPrefix+enum+"!", "", maxPage)))
+	return packed(s.own(ctx, part, spanOf(seenPrefix+enum+"!", "", maxPage)), each)
 }
 
 // SeenRows lists the names of at most limit rows of seen IDs, of whatever
@@ -40,22 +40,31 @@ func (s *Store) ScopeRows(ctx context.Context, part, except string, limit int) (
 // union joins the IDs of packed rows.
 func union(rows iter.Seq2[row, error]) (map[[16]byte]struct{}, error) {
 	ids := make(map[[16]byte]struct{})
-	for r, err := range rows {
-		if err != nil {
-			return nil, err
-		}
-		packed, err := unpack[[]byte](r)
-		if err != nil {
-			return nil, err
-		}
-		if len(packed)%16 != 0 {
-			return nil, fault.New(fault.Invalid, "row %s/%s: %d bytes of IDs, not a multiple of 16", r.pk, r.rk, len(packed))
-		}
-		for ; len(packed) > 0; packed = packed[16:] {
-			ids[[16]byte(packed)] = struct{}{}
-		}
+	err := packed(rows, func(key [16]byte) { ids[key] = struct{}{} })
+	if err != nil {
+		return nil, err
 	}
 	return ids, nil
+}
+
+// packed calls each with the IDs of packed rows.
+func packed(rows iter.Seq2[row, error], each func(key [16]byte)) error {
+	for r, err := range rows {
+		if err != nil {
+			return err
+		}
+		keys, err := unpack[[]byte](r)
+		if err != nil {
+			return err
+		}
+		if len(keys)%16 != 0 {
+			return fault.New(fault.Invalid, "row %s/%s: %d bytes of IDs, not a multiple of 16", r.pk, r.rk, len(keys))
+		}
+		for ; len(keys) > 0; keys = keys[16:] {
+			each([16]byte(keys))
+		}
+	}
+	return nil
 }
 
 // packIDs joins GUIDs to 16 bytes each. An ID that is no GUID has no place in

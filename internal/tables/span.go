@@ -53,25 +53,31 @@ func (sp span) options() *aztables.ListEntitiesOptions {
 }
 
 // entities yields the entities of a query as the service sends them, in key
-// order, and an error last. A page is asked for when the one before is used up.
-func entities(ctx context.Context, t *aztables.Client, opts *aztables.ListEntitiesOptions) iter.Seq2[[]byte, error] {
+// order, and an error last. A page is asked for when the one before is used up,
+// and an entity is good until the next.
+func entities(ctx context.Context, t *table, opts *aztables.ListEntitiesOptions) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
+		x := newExchange(noEntities)
+		defer x.free()
+		ctx := x.in(ctx)
 		// Empty pages with a continuation are allowed, so only More ends it.
 		pager := t.NewListEntitiesPager(opts)
 		for first := true; pager.More(); first = false {
-			var page aztables.ListEntitiesResponse
-			err := ensuring(ctx, t, func() (err error) {
+			err := ensuring(ctx, t, func() error {
 				if first { // a pager that has failed asks for another page
 					pager = t.NewListEntitiesPager(opts)
 				}
-				page, err = pager.NextPage(ctx)
+				_, err := pager.NextPage(ctx)
 				return err
 			})
+			if err == nil {
+				x.rows, err = entitiesOf(x.rows[:0], x.answer)
+			}
 			if err != nil {
 				yield(nil, classify(err))
 				return
 			}
-			for _, b := range page.Entities {
+			for _, b := range x.rows {
 				if !yield(b, nil) {
 					return
 				}
@@ -81,7 +87,7 @@ func entities(ctx context.Context, t *aztables.Client, opts *aztables.ListEntiti
 }
 
 // list yields the rows of the span in key order, and an error last.
-func list(ctx context.Context, t *aztables.Client, sp span) iter.Seq2[row, error] {
+func list(ctx context.Context, t *table, sp span) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
 		for b, err := range entities(ctx, t, sp.options()) {
 			var r row
@@ -100,7 +106,7 @@ func list(ctx context.Context, t *aztables.Client, sp span) iter.Seq2[row, error
 // version wrote, is logged and left out: one customer's row keeps nobody else
 // from theirs. So that a value is not in the list does not prove that it is not
 // stored.
-func readable[T any](ctx context.Context, t *aztables.Client, log *slog.Logger, sp span, limit int, decode func(row) (T, error)) (vs []T, next string, err error) {
+func readable[T any](ctx context.Context, t *table, log *slog.Logger, sp span, limit int, decode func(row) (T, error)) (vs []T, next string, err error) {
 	sp.limit = int32(min(limit, maxPage))
 	for b, err := range entities(ctx, t, sp.options()) {
 		if err != nil {

@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -38,39 +40,54 @@ type Store struct {
 	Now func() time.Time
 	Log *slog.Logger
 
-	connections *aztables.Client
-	claims      *aztables.Client
-	directory   *aztables.Client
-	runs        *aztables.Client
-	nonces      *aztables.Client
-	audit       *aztables.Client
-	service     *aztables.Client
+	connections *table
+	claims      *table
+	directory   *table
+	runs        *table
+	nonces      *table
+	audit       *table
+	service     *table
+}
+
+// table is one table and its address.
+type table struct {
+	*aztables.Client
+	url string
 }
 
 // New returns a store in the storage account at endpoint, such as
 // https://account.table.core.windows.net. It sends nothing; tables are made
 // when the first request finds them missing.
 func New(endpoint string, cred azcore.TokenCredential, opts *aztables.ClientOptions) (*Store, error) {
-	svc, err := aztables.NewServiceClient(endpoint, cred, opts)
+	var o aztables.ClientOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.PerCallPolicies = append(slices.Clip(o.PerCallPolicies), policyFunc(replaceBody))
+	o.PerRetryPolicies = append(slices.Clip(o.PerRetryPolicies), policyFunc(takeAnswer))
+	svc, err := aztables.NewServiceClient(endpoint, cred, &o)
 	if err != nil {
 		return nil, fmt.Errorf("tables: client for %s: %w", endpoint, err)
+	}
+	named := func(name string) *table {
+		return &table{svc.NewClient(name), strings.TrimRight(endpoint, "/") + "/" + name}
 	}
 	return &Store{
 		Now:         time.Now,
 		Log:         slog.New(slog.DiscardHandler),
-		connections: svc.NewClient(connectionsTable),
-		claims:      svc.NewClient(claimsTable),
-		directory:   svc.NewClient(directoryTable),
-		runs:        svc.NewClient(runsTable),
-		nonces:      svc.NewClient(noncesTable),
-		audit:       svc.NewClient(auditTable),
-		service:     svc.NewClient(serviceTable),
+		connections: named(connectionsTable),
+		claims:      named(claimsTable),
+		directory:   named(directoryTable),
+		runs:        named(runsTable),
+		nonces:      named(noncesTable),
+		audit:       named(auditTable),
+		service:     named(serviceTable),
 	}, nil
 }
 
 // ensuring calls f, and once more after making the table if f says that the
 // table is missing.
-func ensuring(ctx context.Context, t *aztables.Client, f func() error) error {
+func ensuring(ctx context.Context, t *table, f func() error) error {
 	err := f()
 	if code(err) != "TableNotFound" {
 		return err
@@ -83,6 +100,9 @@ func ensuring(ctx context.Context, t *aztables.Client, f func() error) error {
 
 // code is the storage error code of err, or empty.
 func code(err error) string {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.code
+	}
 	if re, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return re.ErrorCode
 	}
@@ -92,6 +112,9 @@ func code(err error) string {
 // classify turns a storage error into a fault. Source of the codes: Table
 // Storage error codes, learn.microsoft.com/rest/api/storageservices.
 func classify(err error) error {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return classifyStatus(r.status, r.code, nil, err)
+	}
 	re, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
 		return err
@@ -123,21 +146,23 @@ func classifyStatus(status int, code string, resp *http.Response, err error) err
 }
 
 // get reads one row, or a fault of kind NotFound.
-func get(ctx context.Context, t *aztables.Client, pk, rk string) (row, error) {
+func get(ctx context.Context, t *table, pk, rk string) (row, error) {
 	var r row
 	err := ensuring(ctx, t, func() error {
-		resp, err := t.GetEntity(ctx, pk, rk, nil)
-		if err != nil {
+		x := newExchange(noEntity)
+		defer x.free()
+		if _, err := t.GetEntity(x.in(ctx), pk, rk, nil); err != nil {
 			return err
 		}
-		r, err = decodeRow(resp.Value)
+		var err error
+		r, err = decodeRow(x.answer)
 		return err
 	})
 	return r, classify(err)
 }
 
 // insert adds one row, or a fault of kind Conflict if it exists.
-func insert(ctx context.Context, t *aztables.Client, r row) error {
+func insert(ctx context.Context, t *table, r row) error {
 	b, err := r.encode()
 	if err != nil {
 		return err
@@ -150,7 +175,7 @@ func insert(ctx context.Context, t *aztables.Client, r row) error {
 
 // replace writes one row under r.etag and returns its new version; an empty
 // etag means whatever is there, or nothing.
-func replace(ctx context.Context, t *aztables.Client, r row) (string, error) {
+func replace(ctx context.Context, t *table, r row) (string, error) {
 	b, err := r.encode()
 	if err != nil {
 		return "", err
@@ -172,7 +197,7 @@ func replace(ctx context.Context, t *aztables.Client, r row) (string, error) {
 
 // remove deletes one row under its version; an empty etag means any. A row
 // that is gone already is a fault of kind NotFound.
-func remove(ctx context.Context, t *aztables.Client, pk, rk, etag string) error {
+func remove(ctx context.Context, t *table, pk, rk, etag string) error {
 	match := azcore.ETagAny
 	if etag != "" {
 		match = azcore.ETag(etag)

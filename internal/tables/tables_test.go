@@ -24,6 +24,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(nullServer) != "" {
+		serveNothing()
+		return
+	}
 	os.Exit(func() int {
 		ca, err := pki.New()
 		if err != nil {
@@ -60,4 +64,11 @@ func person(n int) directory.Record {
 	return directory.Record{Person: directory.Person{
 		ID: fmt.Sprintf("%08x-0000-0000-0000-000000000000", n), DisplayName: fmt.Sprintf("Person %d", n),
 	}, Life: directory.Life{Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+}
+
+// seenOf is the set of IDs that an enumeration has come across.
+func seenOf(s *Store, ctx context.Context, part, enum string) (map[[16]byte]struct{}, error) {
+	ids := make(map[[16]byte]struct{})
+	err := s.Seen(ctx, part, enum, func(key [16]byte) { ids[key] = struct{}{} })
+	return ids, err
 }

@@ -1,74 +1,21 @@
 package tables
 
 import (
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+	"encoding/json"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
-const (
-	// maxOperations is the most operations in one transaction. Source: Azure
-	// Table Storage, "Performing entity group transactions", which also caps
-	// the body at 4 MiB.
-	maxOperations = 100
-	// maxBody is the most bytes of a body, by the estimate below.
-	maxBody = 3584 << 10
-	// operationSize is what an operation takes beside its entity, at most: the
-	// boundary, the headers, and an address of the account's name and the keys.
-	operationSize = 1 << 10
-)
-
-// writes gathers the operations of one transaction. The first error stays.
+// writes is a transaction in the table directory.
 type writes struct {
-	part    string
+	*batch
 	overlay bool
-	actions []aztables.TransactionAction
-	rows    map[string]struct{}
-	body    int // estimated bytes
-	err     error
 }
-
-func (w *writes) fail(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-}
-
-func (w *writes) action(kind aztables.TransactionType, r row, match *azcore.ETag) {
-	if w.err != nil {
-		return
-	}
-	if _, twice := w.rows[r.rk]; twice {
-		w.fail(fault.New(fault.Invalid, "two writes of one row of kind %s in one transaction", kindOf(r.rk)).WithCode("duplicate_row"))
-		return
-	}
-	w.rows[r.rk] = struct{}{}
-	r.pk = w.part
-	entity, err := r.encode()
-	if err != nil {
-		w.fail(err)
-		return
-	}
-	w.body += len(entity) + operationSize
-	w.actions = append(w.actions, aztables.TransactionAction{ActionType: kind, Entity: entity, IfMatch: match})
-}
-
-// add writes a row that must not be there.
-func (w *writes) add(rk string, v any) { w.put(aztables.TransactionTypeAdd, rk, v, nil) }
 
 // set writes a row, over whatever is there.
-func (w *writes) set(rk string, v any) { w.put(aztables.TransactionTypeInsertReplace, rk, v, nil) }
-
-func (w *writes) put(kind aztables.TransactionType, rk string, v any, match *azcore.ETag) {
-	data, err := pack(v)
-	if err != nil {
-		w.fail(err)
-	}
-	w.action(kind, row{rk: rk, data: data}, match)
-}
+func (w *writes) set(rk string, data []byte) { w.replace(row{rk: rk, data: data}) }
 
 // drop deletes a row, which must be there: the service refuses the transaction
 // if it is not. In an overlay a tombstone hides what lies beneath.
@@ -77,32 +24,56 @@ func (w *writes) drop(rk string) {
 		w.bury(rk)
 		return
 	}
-	w.action(aztables.TransactionTypeDelete, row{rk: rk}, nil)
+	w.remove(rk)
 }
 
 // bury leaves a tombstone, whether or not the row is there.
-func (w *writes) bury(rk string) {
-	w.action(aztables.TransactionTypeInsertReplace, row{rk: rk, gone: true}, nil)
+func (w *writes) bury(rk string) { w.replace(row{rk: rk, gone: true}) }
+
+// json returns v as [pack] does, until the next value.
+func (w *writes) json(v any) []byte {
+	w.raw = w.raw[:0]
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		w.fail(fault.New(fault.Invalid, "pack %T: %w", v, err))
+		return nil
+	}
+	return w.raw[:len(w.raw)-1] // without the line's end
 }
 
-// transaction builds the operations, the fence first.
-func transaction(part string, f job.Fence, b *directory.Batch) ([]aztables.TransactionAction, error) {
-	w := &writes{part: part, rows: make(map[string]struct{}, maxOperations)}
+// Write appends to the value that is being written.
+func (w *writes) Write(p []byte) (int, error) {
+	w.raw = append(w.raw, p...)
+	return len(p), nil
+}
+
+// record returns a person's record as JSON, until the next value.
+func (w *writes) record(r *directory.Record) []byte {
+	w.raw = r.AppendJSON(w.raw[:0])
+	return w.raw
+}
+
+// transaction builds the operations, the fence first. The caller frees them.
+func (t *table) transaction(part string, f job.Fence, b *directory.Batch) (*batch, error) {
+	w := &writes{batch: newBatch(t.url, part)}
 	_, w.overlay = beneath(part)
 	if f.Version == "" {
-		w.add(fenceKey, f)
+		w.add(fenceKey, w.json(f))
 	} else {
-		match := azcore.ETag(f.Version)
-		w.put(aztables.TransactionTypeUpdateReplace, fenceKey, f, &match)
+		w.replace(row{rk: fenceKey, etag: f.Version, data: w.json(f)})
 	}
 	for i := range b.Add {
-		w.add(personKey(b.Add[i].ID), &b.Add[i])
+		w.add(personKey(b.Add[i].ID), w.record(&b.Add[i]))
 	}
-	setAll(w, personPrefix, b.Put, func(r *directory.Record) string { return r.ID })
+	for i := range b.Put {
+		w.set(personKey(b.Put[i].ID), w.record(&b.Put[i]))
+	}
 	setAll(w, teamPrefix, b.Teams, func(r *directory.TeamRecord) string { return r.ID })
 	setAll(w, licensePrefix, b.Licenses, func(r *directory.LicenseRecord) string { return r.ID })
 	setAll(w, mailboxPrefix, b.Mailboxes, func(r *directory.MailboxRecord) string { return r.ID })
 	setAll(w, positionPrefix, b.Positions, func(r *directory.PositionRecord) string { return r.ID })
+	setAll(w, shardPrefix, b.Shards, func(s *directory.Shard) string { return s.Name })
 	for i := range b.Rosters {
 		w.roster(&b.Rosters[i])
 	}
@@ -110,7 +81,7 @@ func transaction(part string, f job.Fence, b *directory.Batch) ([]aztables.Trans
 		if rk := string(l.List) + l.ID; l.Off {
 			w.drop(rk)
 		} else {
-			w.set(rk, nil)
+			w.set(rk, null)
 		}
 	}
 	for _, id := range b.Erase {
@@ -120,32 +91,23 @@ func transaction(part string, f job.Fence, b *directory.Batch) ([]aztables.Trans
 		w.drop(mailboxPrefix + id)
 	}
 	w.erased(b)
-	for _, rk := range b.DropSeen {
-		if kind := kindOf(rk); kind != seenPrefix && kind != scopePrefix {
-			w.fail(fault.New(fault.Invalid, "row of kind %s is no set of IDs", kind))
-		}
-		w.drop(rk)
-	}
+	w.dropSets(b.DropSeen)
 	w.changes(b)
 	w.ids(seenPrefix, b.Enum, f.Seq, b.Seen)
 	for _, st := range b.Staged {
 		w.ids(seenPrefix, st.Enum, f.Seq, st.IDs)
 	}
 	w.ids(scopePrefix, b.ScopeSet, f.Seq, b.Scope)
-	switch {
-	case w.err != nil:
-		return nil, w.err
-	case len(w.actions) > maxOperations:
-		return nil, fault.New(fault.Invalid, "transaction of %d operations, at most %d", len(w.actions), maxOperations)
-	case w.body > maxBody:
-		return nil, fault.New(fault.Invalid, "transaction of some %d bytes, at most %d", w.body, maxBody)
-	}
-	return w.actions, nil
+	w.index(&f, b)
+	return w.batch, w.end()
 }
+
+// null is the value of a row whose key says it all.
+var null = []byte("null")
 
 func setAll[T any](w *writes, prefix string, recs []T, id func(*T) string) {
 	for i := range recs {
-		w.set(prefix+id(&recs[i]), &recs[i])
+		w.set(prefix+id(&recs[i]), w.json(&recs[i]))
 	}
 }
 
@@ -160,7 +122,7 @@ func (w *writes) roster(r *directory.Roster) {
 	if err != nil {
 		w.fail(err)
 	}
-	w.action(aztables.TransactionTypeInsertReplace, row{rk: rosterKey(r), data: data}, nil)
+	w.set(rosterKey(r), data)
 }
 
 func (w *writes) erased(b *directory.Batch) {
@@ -168,10 +130,23 @@ func (w *writes) erased(b *directory.Batch) {
 		if _, ok := directory.Key(id); !ok {
 			w.fail(fault.New(fault.Invalid, "the ID of an erased person, of %d bytes, is no GUID", len(id)))
 		}
-		w.set(erasedPrefix+id, nil)
+		w.set(erasedPrefix+id, null)
 	}
 	for _, id := range b.Unerased {
 		w.drop(erasedPrefix + id)
+	}
+}
+
+// dropSets drops rows of which [directory.Batch] says that they are not needed
+// any more.
+func (w *writes) dropSets(rows []string) {
+	for _, rk := range rows {
+		switch kind := kindOf(rk); kind {
+		case seenPrefix, scopePrefix, indexPrefix, shardPrefix:
+		default:
+			w.fail(fault.New(fault.Invalid, "row of kind %s is no set of IDs", kind))
+		}
+		w.drop(rk)
 	}
 }
 
@@ -180,13 +155,15 @@ func (w *writes) erased(b *directory.Batch) {
 // trimmed again.
 func (w *writes) changes(b *directory.Batch) {
 	if n := len(b.Changes); n > 0 {
-		w.add(changesKey(b.Changes[n-1].Number), b.Changes)
+		w.raw = directory.AppendChanges(w.raw[:0], b.Changes)
+		w.add(changesKey(b.Changes[n-1].Number), w.raw)
 	}
 	for _, r := range b.Redact {
 		if n := len(r.Changes); n == 0 || changesKey(r.Changes[n-1].Number) != r.Row {
 			w.fail(fault.New(fault.Invalid, "%d redacted changes do not belong into row %s", n, r.Row))
 		}
-		w.set(r.Row, r.Changes)
+		w.raw = directory.AppendChanges(w.raw[:0], r.Changes)
+		w.set(r.Row, w.raw)
 	}
 }
 
@@ -198,5 +175,5 @@ func (w *writes) ids(prefix, set string, n int64, ids []string) {
 	if err := checkSet(set); err != nil {
 		w.fail(err)
 	}
-	w.set(setKey(prefix, set, n), packIDs(ids))
+	w.set(setKey(prefix, set, n), w.json(packIDs(ids)))
 }

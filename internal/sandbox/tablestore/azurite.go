@@ -2,13 +2,21 @@ package tablestore
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"rollcall/internal/sandbox/host/child"
 	"rollcall/internal/sandbox/pki"
@@ -23,13 +31,15 @@ var listening = regexp.MustCompile(`Azurite Table service is successfully listen
 
 // azurite is one running Azurite with everything in memory.
 type azurite struct {
-	url  string // https://127.0.0.1:P
-	proc *child.Process
-	dir  string // certificate, key and working directory
+	url      string // https://127.0.0.1:P
+	proc     *child.Process
+	dir      string // certificate, key and working directory
+	upstream *http.Client
+	token    string
 }
 
 // startAzurite returns once the table service listens.
-func startAzurite(ctx context.Context, ca *pki.CA, nodeModules string, log io.Writer) (a *azurite, err error) {
+func startAzurite(ctx context.Context, ca *pki.CA, nodeModules, token string, log io.Writer) (a *azurite, err error) {
 	script, err := filepath.Abs(filepath.Join(nodeModules, "azurite", "dist", "src", "azurite.js"))
 	if err != nil {
 		return nil, err
@@ -45,7 +55,12 @@ func startAzurite(ctx context.Context, ca *pki.CA, nodeModules string, log io.Wr
 	if err != nil {
 		return nil, err
 	}
-	a = &azurite{dir: dir}
+	a = &azurite{dir: dir, token: token, upstream: &http.Client{Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12},
+		MaxIdleConnsPerHost: 64,
+		// Azurite closes an idle connection after 5 s; a POST sent into that moment would be lost.
+		IdleConnTimeout: 2 * time.Second,
+	}}}
 	defer func() {
 		if err != nil {
 			a.stop()
@@ -79,8 +94,46 @@ func startAzurite(ctx context.Context, ca *pki.CA, nodeModules string, log io.Wr
 	}
 }
 
+// hopHeaders belong to one connection (RFC 9110, 7.6.1).
+var hopHeaders = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// do forwards a request to Azurite.
+func (a *azurite) do(ctx context.Context, c call) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, c.Method, a.url+c.target, strings.NewReader(c.body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = c.Header.Clone()
+	for _, h := range hopHeaders {
+		req.Header.Del(h)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Host = c.Host // links in answers name the proxy
+	resp, err := a.upstream.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range append(hopHeaders, "Content-Length") {
+		resp.Header.Del(h)
+	}
+	return &answer{resp.StatusCode, resp.Header, b}, nil
+}
+
+func (a *azurite) client() (*aztables.ServiceClient, error) {
+	return aztables.NewServiceClient(a.url+"/"+account, staticToken(a.token),
+		&aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
+			Transport: a.upstream, Retry: policy.RetryOptions{MaxRetries: -1},
+		}})
+}
+
 // stop kills Azurite, which has nothing to save, and waits for its end.
 func (a *azurite) stop() {
+	a.upstream.CloseIdleConnections()
 	if a.proc != nil {
 		_ = a.proc.Kill()
 		_, _ = a.proc.Wait()

@@ -47,12 +47,32 @@ func (e *storageError) answer() *answer {
 		return &answer{e.status, h, body}
 	}
 	// A failed transaction is 202 outside and 4xx inside (documented, as above).
-	batch, changes := "batchresponse_"+uuid.NewString(), "changesetresponse_"+uuid.NewString()
-	h.Set("Content-Type", "multipart/mixed; boundary="+batch)
-	return &answer{http.StatusAccepted, h, fmt.Appendf(nil, "--%s\r\n"+
-		"Content-Type: multipart/mixed; boundary=%s\r\n\r\n"+
-		"--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"+
-		"HTTP/1.1 %d %s\r\nX-Content-Type-Options: nosniff\r\nDataServiceVersion: 3.0;\r\nContent-Type: %s\r\n\r\n%s\r\n"+
-		"--%s--\r\n--%s--\r\n",
-		batch, changes, changes, e.status, http.StatusText(e.status), jsonType, body, changes, batch)}
+	part := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nX-Content-Type-Options: nosniff\r\nDataServiceVersion: 3.0;\r\nContent-Type: %s\r\n\r\n%s\r\n",
+		e.status, http.StatusText(e.status), jsonType, body)
+	return changeSet(h, [][]byte{part})
 }
+
+const partHead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+
+// changeSet is a transaction's answer, of the answers of its operations.
+func changeSet(h http.Header, parts [][]byte) *answer {
+	batch, changes := "batchresponse_"+uuid.NewString(), "changesetresponse_"+uuid.NewString()
+	size := 512
+	for _, p := range parts {
+		size += len(p) + len(changes) + len(partHead) + 8
+	}
+	b := make([]byte, 0, size)
+	b = append(append(append(b, "--"...), batch...), "\r\nContent-Type: multipart/mixed; boundary="...)
+	b = append(append(b, changes...), "\r\n\r\n"...)
+	for _, p := range parts {
+		b = append(append(append(b, "--"...), changes...), "\r\n"+partHead...)
+		b = append(append(b, p...), "\r\n"...)
+	}
+	b = append(append(append(b, "--"...), changes...), "--\r\n--"...)
+	b = append(append(b, batch...), "--\r\n"...)
+	h.Set("Content-Type", "multipart/mixed; boundary="+batch)
+	return &answer{http.StatusAccepted, h, b}
+}
+
+// Error is what a log shows.
+func (e *storageError) Error() string { return e.code + ": " + e.message }

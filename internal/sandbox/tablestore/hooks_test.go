@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestCounters(t *testing.T) {
+func testCounters(t *testing.T) {
 	s, c := table(t)
 	tbl := lastTable()
 	ctx := t.Context()
@@ -43,7 +43,7 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-func TestCutAfterCommit(t *testing.T) {
+func testCutAfterCommit(t *testing.T) {
 	s, c := table(t)
 	tbl := lastTable()
 	start := s.Writes()
@@ -66,7 +66,7 @@ func TestCutAfterCommit(t *testing.T) {
 			t.Errorf("write %d: %v, cut %v", i, err, cut)
 		}
 	}
-	if diff := cmp.Diff([]string{"p|0", "p|1", "p|2"}, stored(t, s, tbl)); diff != "" {
+	if diff := cmp.Diff([]string{"p|0", "p|1", "p|2"}, listed(t, s, tbl)); diff != "" {
 		t.Error("a write whose answer is cut is committed:", diff)
 	}
 	if diff := cmp.Diff([]int64{1, 2, 3}, seen); diff != "" {
@@ -74,7 +74,7 @@ func TestCutAfterCommit(t *testing.T) {
 	}
 }
 
-func TestCutBeforeWrite(t *testing.T) {
+func testCutBeforeWrite(t *testing.T) {
 	s, c := table(t)
 	next := s.Writes() + 1
 	s.BeforeWrite(func(n int64, _ string) error {
@@ -87,14 +87,14 @@ func TestCutBeforeWrite(t *testing.T) {
 	if _, err := c.AddEntity(t.Context(), entity(t, "p", "a", nil), nil); err == nil {
 		t.Error("write was answered")
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 0 || s.Writes() != next-1 {
+	if rows := listed(t, s, lastTable()); len(rows) != 0 || s.Writes() != next-1 {
 		t.Errorf("stored %q, %d writes", rows, s.Writes())
 	}
 }
 
 // While a hook holds one write, no other is committed, and one whose client
 // has gone meanwhile never is.
-func TestHookHoldsOtherWrites(t *testing.T) {
+func testHookHoldsOtherWrites(t *testing.T) {
 	s, c := table(t)
 	held, release := make(chan struct{}), make(chan struct{})
 	first := true
@@ -122,7 +122,7 @@ func TestHookHoldsOtherWrites(t *testing.T) {
 	if err := <-b; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("second write: %v", err)
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 1 {
+	if rows := listed(t, s, lastTable()); len(rows) != 1 {
 		t.Errorf("stored %q while held", rows)
 	}
 	close(release)
@@ -131,7 +131,7 @@ func TestHookHoldsOtherWrites(t *testing.T) {
 	}
 }
 
-func TestFail(t *testing.T) {
+func testFail(t *testing.T) {
 	s, c := table(t)
 	s.Fail(2, http.StatusServiceUnavailable, "ServerBusy")
 	s.Fail(1, http.StatusInternalServerError, "OperationTimedOut")
@@ -150,7 +150,7 @@ func TestFail(t *testing.T) {
 	}
 }
 
-func TestEmptyPages(t *testing.T) {
+func testEmptyPages(t *testing.T) {
 	s, c := table(t)
 	for i := range 5 {
 		if _, err := c.AddEntity(t.Context(), entity(t, "p", fmt.Sprint(i), nil), nil); err != nil {
@@ -173,7 +173,7 @@ func TestEmptyPages(t *testing.T) {
 	}
 }
 
-func TestTableBeingDeleted(t *testing.T) {
+func testTableBeingDeleted(t *testing.T) {
 	s, _ := table(t)
 	c := sdk(t, s, ownToken(time.Now()))
 	if _, err := c.DeleteTable(t.Context(), lastTable(), nil); err != nil {
@@ -186,7 +186,7 @@ func TestTableBeingDeleted(t *testing.T) {
 	}
 }
 
-func TestAuthorize(t *testing.T) {
+func testAuthorize(t *testing.T) {
 	s := server(t)
 	strict := &Server{opts: Options{Authorize: func(token string) error {
 		if token != "good" {
@@ -200,7 +200,7 @@ func TestAuthorize(t *testing.T) {
 			t.Errorf("%q: %q, %+v", token, got, err)
 		}
 	}
-	// Without a judge Azurite refuses what is no token at all.
+	// Without a judge the store refuses what is no token at all.
 	if status, _, _ := raw(t, s, "GET", "/Tables", "", "", "junk"); status != http.StatusForbidden {
 		t.Errorf("junk token: status %d", status)
 	}

@@ -5,10 +5,11 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,19 +23,23 @@ import (
 
 const modules = "../../../node_modules"
 
-var shared struct {
-	sync.Once
-	s   *Server
+// stores are the stores of this test process, one of a kind.
+var stores struct {
 	ca  *pki.CA
-	err error
+	s   map[Kind]*Server
+	err map[Kind]error
+	now Kind // that the running test is about
 }
 
 var tables atomic.Int64
 
 func TestMain(m *testing.M) {
+	if kind := os.Getenv(childVariable); kind != "" {
+		os.Exit(serveChild(kind))
+	}
 	code := m.Run()
-	if shared.s != nil {
-		if err := shared.s.Close(); err != nil {
+	for _, s := range stores.s {
+		if err := s.Close(); err != nil {
 			fmt.Println(err)
 			code = 1
 		}
@@ -42,33 +47,69 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// server starts the one store of this test process, lazily, so that fuzzing
-// the parsers needs none. Tests that set hooks or faults clear them.
-func server(t *testing.T) *Server {
-	t.Helper()
-	shared.Do(func() {
-		if shared.ca, shared.err = pki.New(); shared.err != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		shared.s, shared.err = Start(ctx, Options{CA: shared.ca, NodeModules: modules})
-	})
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.s
+// suite is what holds for every store.
+var suite = []struct {
+	name string
+	test func(*testing.T)
+}{
+	{"Counters", testCounters}, {"CutAfterCommit", testCutAfterCommit}, {"CutBeforeWrite", testCutBeforeWrite},
+	{"HookHoldsOtherWrites", testHookHoldsOtherWrites}, {"Fail", testFail}, {"EmptyPages", testEmptyPages},
+	{"TableBeingDeleted", testTableBeingDeleted}, {"Authorize", testAuthorize},
+	{"EntityLimits", testEntityLimits}, {"TransactionRules", testTransactionRules}, {"TransactionConflict", testTransactionConflict},
+	{"BodyTooLarge", testBodyTooLarge}, {"QuoteInKey", testQuoteInKey}, {"RawRefusals", testRawRefusals}, {"RawTransaction", testRawTransaction},
+	{"Tables", testTables}, {"Conditions", testConditions}, {"Filters", testFilters}, {"Pages", testPages},
+	{"Formats", testFormats}, {"Merge", testMerge}, {"TransactionErrors", testTransactionErrors},
 }
 
-func httpClient(t *testing.T) *http.Client {
+func TestStores(t *testing.T) {
+	for _, kind := range []Kind{Azurite, Memory} {
+		t.Run(kind.String(), func(t *testing.T) {
+			for _, tt := range suite {
+				t.Run(tt.name, func(t *testing.T) {
+					stores.now = kind
+					tt.test(t)
+				})
+			}
+		})
+	}
+}
+
+// server starts the store that the running test is about, lazily, so that
+// fuzzing the parsers needs none. Tests that set hooks or faults clear them.
+func server(t *testing.T) *Server { return serverOf(t, stores.now) }
+
+func serverOf(t testing.TB, kind Kind) *Server {
 	t.Helper()
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: shared.ca.Pool()}}
+	if stores.ca == nil {
+		ca, err := pki.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores.ca, stores.s, stores.err = ca, map[Kind]*Server{}, map[Kind]error{}
+	}
+	if stores.s[kind] == nil && stores.err[kind] == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		s, err := Start(ctx, Options{Kind: kind, CA: stores.ca, NodeModules: modules})
+		if stores.err[kind] = err; err == nil {
+			stores.s[kind] = s
+		}
+	}
+	if err := stores.err[kind]; err != nil {
+		t.Fatal(err)
+	}
+	return stores.s[kind]
+}
+
+func httpClient(t testing.TB) *http.Client {
+	t.Helper()
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: stores.ca.Pool()}}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
 
 // sdk is the real client, through the proxy, without retries.
-func sdk(t *testing.T, s *Server, token string) *aztables.ServiceClient {
+func sdk(t testing.TB, s *Server, token string) *aztables.ServiceClient {
 	t.Helper()
 	c, err := aztables.NewServiceClient(s.URL(), staticToken(token), &aztables.ClientOptions{
 		ClientOptions: azcore.ClientOptions{Transport: httpClient(t), Retry: policy.RetryOptions{MaxRetries: -1}},
@@ -91,7 +132,7 @@ func table(t *testing.T) (*Server, *aztables.Client) {
 	return s, c.NewClient(name)
 }
 
-func entity(t *testing.T, pk, rk string, props map[string]any) []byte {
+func entity(t testing.TB, pk, rk string, props map[string]any) []byte {
 	t.Helper()
 	e := map[string]any{"PartitionKey": pk, "RowKey": rk}
 	for k, v := range props {
@@ -104,8 +145,8 @@ func entity(t *testing.T, pk, rk string, props map[string]any) []byte {
 	return b
 }
 
-// stored lists the rows of a table, past the proxy.
-func stored(t *testing.T, s *Server, name string) []string {
+// listed lists the rows of a table, past the proxy.
+func listed(t *testing.T, s *Server, name string) []string {
 	t.Helper()
 	var rows []string
 	for p := s.Client().NewClient(name).NewListEntitiesPager(nil); p.More(); {
@@ -128,3 +169,17 @@ func stored(t *testing.T, s *Server, name string) []string {
 func lastTable() string { return fmt.Sprintf("table%d", tables.Load()) }
 
 func name(n int) string { return strings.Repeat("n", n) }
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+// plain is an entity without metadata and time.
+func plain(t testing.TB, e []byte) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(e, &m); err != nil {
+		t.Fatal(err)
+	}
+	delete(m, "Timestamp")
+	maps.DeleteFunc(m, func(k string, _ any) bool { return strings.HasPrefix(k, "odata.") })
+	return m
+}

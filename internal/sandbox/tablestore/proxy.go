@@ -7,18 +7,52 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 )
 
 // maxBody is the most bytes of a request. Azure Tables, "Performing entity
 // group transactions" (documented): a payload of at most 4 MiB.
 const maxBody = 4 << 20
 
-// hopHeaders belong to one connection (RFC 9110, 7.6.1).
-var hopHeaders = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// bodies are buffers for requests.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// serve judges one request, forwards it, and counts it once it is answered.
+// readBody reads a body of up to maxBody+1 bytes.
+func readBody(r *http.Request) (string, error) {
+	if r.ContentLength == 0 {
+		return "", nil
+	}
+	b := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(b)
+	b.Reset()
+	_, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	return b.String(), err
+}
+
+// call is a request that the store is to do.
+type call struct {
+	*http.Request
+	q      *request
+	target string // the request URI
+	body   string
+	token  string
+}
+
+// backend keeps what was let through: Azurite or the process's memory.
+type backend interface {
+	// do answers a call. An error is no answer.
+	do(ctx context.Context, c call) (*answer, error)
+	// client goes to the store itself.
+	client() (*aztables.ServiceClient, error)
+	// stop ends the store and drops what it holds.
+	stop()
+}
+
+// serve judges one request, has the store do it, and counts it once it is answered.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := readBody(r)
 	if err != nil {
 		cut(w) // the client broke off: there is nobody to answer
 		return
@@ -44,7 +78,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !q.write() {
-		s.read(w, r, q, token)
+		s.read(w, r, q, body, token)
 		return
 	}
 	s.write(w, r, q, body, token)
@@ -61,7 +95,7 @@ func (s *Server) authenticate(r *http.Request) (string, *storageError) {
 			"Server failed to authenticate the request. Please refer to the information in the www-authenticate header.", false}
 	}
 	if s.opts.Authorize == nil {
-		return token, nil
+		return token, nil // the store judges it
 	}
 	if err := s.opts.Authorize(token); err != nil {
 		// The status is the documented one of InvalidAuthenticationInfo; that a
@@ -72,7 +106,7 @@ func (s *Server) authenticate(r *http.Request) (string, *storageError) {
 	return s.token, nil
 }
 
-func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request, token string) {
+func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request, body, token string) {
 	s.mu.Lock()
 	empty := s.empty
 	s.mu.Unlock()
@@ -86,7 +120,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request, token 
 		}
 		target = rest
 	}
-	a, err := s.forward(r.Context(), r, target, nil, token)
+	a, err := s.store.do(r.Context(), call{r, q, target, body, token})
 	if err != nil {
 		cut(w)
 		return
@@ -97,7 +131,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request, token 
 	a.write(w)
 }
 
-func (s *Server) write(w http.ResponseWriter, r *http.Request, q *request, body []byte, token string) {
+func (s *Server) write(w http.ResponseWriter, r *http.Request, q *request, body, token string) {
 	before, after := s.hooks()
 	if before != nil || after != nil {
 		s.gate.Lock()
@@ -114,7 +148,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, q *request, body 
 		}
 	}
 	// Once forwarded it is committed or not, whether or not its client still listens.
-	a, err := s.forward(context.WithoutCancel(r.Context()), r, r.URL.RequestURI(), body, token)
+	a, err := s.store.do(context.WithoutCancel(r.Context()), call{r, q, r.URL.RequestURI(), body, token})
 	if err != nil {
 		cut(w)
 		return
@@ -133,32 +167,6 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-}
-
-func (s *Server) forward(ctx context.Context, r *http.Request, target string, body []byte, token string) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, s.azurite.url+target, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header = r.Header.Clone()
-	for _, h := range hopHeaders {
-		req.Header.Del(h)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Host = r.Host // links in answers name the proxy
-	resp, err := s.upstream.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range append(hopHeaders, "Content-Length") {
-		resp.Header.Del(h)
-	}
-	return &answer{resp.StatusCode, resp.Header, b}, nil
 }
 
 // committed says whether a write's answer is a success. A failed transaction

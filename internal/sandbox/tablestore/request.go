@@ -10,8 +10,13 @@ import (
 type kind int
 
 const (
-	otherRead kind = iota // point reads, table lists, service properties
+	otherRead kind = iota // service properties, access policies
+	readEntity
+	readTable
+	listTables
 	queryEntities
+	batchRead // the one read of an entity that a batch may hold
+	otherWrite
 	createTable
 	deleteTable
 	writeEntity
@@ -22,16 +27,22 @@ const (
 type request struct {
 	kind  kind
 	table string
+	res   resource    // what it reads
 	ops   []operation // what it does to entities
 }
 
-func (q *request) write() bool { return q.kind >= createTable }
+func (q *request) write() bool { return q.kind >= otherWrite }
 
 // operation is one write of one entity, alone or within a transaction.
 type operation struct {
-	table     string
-	partition string
-	row       string
+	table       string
+	partition   string
+	row         string
+	method      string
+	conditional bool   // there is an If-Match
+	match       string // and this is it
+	quiet       bool   // an insert whose client does not want the entity back
+	props       []property
 }
 
 // resource is the addressed thing: /account/table(PartitionKey='…',RowKey='…').
@@ -79,6 +90,9 @@ func quoted(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, "'") {
 		return "", s, false
 	}
+	if end := strings.IndexByte(s[1:], '\'') + 1; end > 0 && !strings.HasPrefix(s[end+1:], "'") {
+		return s[1:end], s[end+1:], true
+	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		if s[i] != '\'' {
@@ -96,7 +110,7 @@ func quoted(s string) (value, rest string, ok bool) {
 }
 
 // parseRequest understands a request, or says how the service would refuse it.
-func parseRequest(r *http.Request, body []byte) (*request, *storageError) {
+func parseRequest(r *http.Request, body string) (*request, *storageError) {
 	method := r.Method
 	if m := r.Header.Get("X-HTTP-Method"); m != "" && method == http.MethodPost {
 		method = m
@@ -114,29 +128,63 @@ func parseRequest(r *http.Request, body []byte) (*request, *storageError) {
 	}
 	switch {
 	case path == "Tables" && method == http.MethodPost:
-		return &request{kind: createTable, table: tableName(body)}, nil
+		name := tableName(body)
+		return &request{kind: createTable, table: name}, checkTableName(name)
 	case strings.HasPrefix(path, "Tables(") && method == http.MethodDelete:
 		return &request{kind: deleteTable, table: res.table}, nil
 	}
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
 	switch method {
 	case http.MethodGet, http.MethodHead:
-		q := &request{table: res.table}
-		if !res.keyed && path != "" && path != "Tables" && !r.URL.Query().Has("comp") && !r.URL.Query().Has("restype") {
+		q := &request{table: res.table, res: res}
+		switch {
+		case path == "" || query.Has("comp") || query.Has("restype"):
+		case path == "Tables" || path == "Tables()":
+			q.kind = listTables
+		case strings.HasPrefix(path, "Tables("):
+			q.kind = readTable
+		case res.keyed:
+			q.kind = readEntity
+		default:
 			q.kind = queryEntities
 		}
-		return q, checkQuery(r.URL.Query())
+		return q, checkQuery(query)
 	case http.MethodPost, http.MethodPut, http.MethodPatch, "MERGE", http.MethodDelete:
-		if r.URL.Query().Has("comp") { // account properties and access policies: no entity
-			return &request{table: res.table}, nil
+		if query.Has("comp") || query.Has("restype") { // account properties and access policies: no entity
+			return &request{kind: otherWrite, table: res.table}, nil
 		}
-		op, err := checkOperation(method, res, body)
+		op, err := checkOperation(method, res, func(name string) (string, bool) {
+			v := r.Header.Values(name)
+			return strings.Join(v, ","), len(v) > 0
+		}, body)
 		if err != nil {
 			return nil, err
 		}
 		return &request{kind: writeEntity, table: op.table, ops: []operation{op}}, nil
 	default:
-		return &request{table: res.table}, nil
+		return &request{kind: otherWrite, table: res.table}, nil
 	}
+}
+
+// checkTableName holds the name of a table to be made against the rules: 3 to
+// 63 letters and digits, a letter first (documented, data model). The code is
+// the common one of resource names (inferred).
+func checkTableName(name string) *storageError {
+	if len(name) < 3 || len(name) > 63 {
+		return bad("OutOfRangeInput", "The specified resource name length is not within the permissible limits.")
+	}
+	for i, c := range []byte(name) {
+		if letter := c|0x20 >= 'a' && c|0x20 <= 'z'; !letter && (i == 0 || c < '0' || c > '9') {
+			return bad("InvalidResourceName", "The specified resource name contains invalid characters.")
+		}
+	}
+	if strings.EqualFold(name, "tables") { // reserved
+		return bad("InvalidResourceName", "The specified resource name contains invalid characters.")
+	}
+	return nil
 }
 
 // emptyMark starts a continuation token that the proxy made up; what follows

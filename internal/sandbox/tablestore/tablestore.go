@@ -1,7 +1,7 @@
-// Package tablestore is the sandbox's Azure Table Storage: Azurite behind a TLS
-// wire proxy that is as strict as the documented service. What Azure Tables
-// refuses never reaches the store, whether or not Azurite would accept it, and
-// no process is left behind however the sandbox ends.
+// Package tablestore is the sandbox's Azure Table Storage: a store behind a wire
+// that is as strict as the documented service. What Azure Tables refuses never
+// reaches the store, whether or not Azurite would accept it, and no process is
+// left behind however the sandbox ends.
 package tablestore
 
 import (
@@ -12,36 +12,58 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
 	"rollcall/internal/sandbox/pki"
 )
 
-// Options configure a store. CA and NodeModules are required.
+// Kind is what keeps the tables.
+type Kind int
+
+const (
+	// Chosen is Memory where the environment's ROLLCALL_TABLES is "memory", and
+	// Azurite elsewhere.
+	Chosen Kind = iota
+	// Azurite is Microsoft's emulator in a process of its own. Its time for a
+	// write grows with the partition.
+	Azurite
+	// Memory is a store of this process, for scale and for benchmarks. It does
+	// what Azurite does, except for service properties and access policies.
+	Memory
+)
+
+func (k Kind) String() string { return [...]string{"chosen", "azurite", "memory"}[k] }
+
+// Options configure a store. CA is required unless Plain is set, and
+// NodeModules for Azurite.
 type Options struct {
+	Kind        Kind
 	CA          *pki.CA
 	NodeModules string // path of a node_modules directory that holds azurite
+	// Plain is HTTP without TLS, for benchmarks, of Memory only. Clients need the
+	// transport of its [Address].
+	Plain bool
 	// Authorize judges a request's bearer token; an error refuses it. Nil
-	// leaves the judgement to Azurite, which ignores signatures.
+	// leaves the judgement to the store, which ignores signatures as Azurite does.
 	Authorize func(token string) error
 	Log       io.Writer // Azurite's output and one line per refusal; nil discards
+	// Pages are the limits of an answer to a query, of Memory only.
+	Pages Pages
 }
 
 // Server is a running store. Its methods may be called at any time from any
 // goroutine.
 type Server struct {
 	opts     Options
-	azurite  *azurite
+	store    backend
 	listener net.Listener
 	http     *http.Server
-	upstream *http.Client
 	client   *aztables.ServiceClient
-	token    string // accepted by Azurite
+	token    string // accepted by the store
 
 	gate   sync.Mutex // serializes writes while a hook is set
 	mu     sync.Mutex // guards what follows
@@ -55,63 +77,82 @@ type Server struct {
 	closed bool
 }
 
-// Start starts Azurite and the proxy, and returns once both listen. The
+// Start starts the store and its wire, and returns once both listen. The
 // context bounds the start only; the store runs until Close.
-func Start(ctx context.Context, o Options) (*Server, error) {
-	if o.CA == nil || o.NodeModules == "" {
-		return nil, errors.New("tablestore: options need CA and NodeModules")
+func Start(ctx context.Context, o Options) (s *Server, err error) {
+	if o.Kind == Chosen {
+		o.Kind = Azurite
+		if os.Getenv("ROLLCALL_TABLES") == Memory.String() {
+			o.Kind = Memory
+		}
+	}
+	switch {
+	case o.CA == nil && !o.Plain:
+		return nil, errors.New("tablestore: options need CA")
+	case o.Kind == Azurite && (o.Plain || o.NodeModules == ""):
+		return nil, errors.New("tablestore: options for Azurite need NodeModules, and cannot be Plain")
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	log := &lockedWriter{w: o.Log}
-	serverTLS, err := o.CA.ServerTLS()
-	if err != nil {
-		return nil, fmt.Errorf("tablestore: %w", err)
-	}
-	serverTLS.NextProtos = []string{"http/1.1"} // the service speaks nothing newer
-	az, err := startAzurite(ctx, o.CA, o.NodeModules, log)
-	if err != nil {
-		return nil, fmt.Errorf("tablestore: start: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		az.stop()
-		return nil, fmt.Errorf("tablestore: %w", err)
-	}
-	s := &Server{
-		opts: o, azurite: az, listener: listener, log: log, token: ownToken(time.Now()),
+	s = &Server{
+		opts: o, log: &lockedWriter{w: o.Log}, token: ownToken(time.Now()),
 		count: Counters{Tables: map[string]Count{}}, gone: map[string]time.Time{},
-		upstream: &http.Client{Transport: &http.Transport{
-			TLSClientConfig:     &tls.Config{RootCAs: o.CA.Pool(), MinVersion: tls.VersionTLS12},
-			MaxIdleConnsPerHost: 64,
-			// Azurite closes an idle connection after 5 s; a POST sent into that moment would be lost.
-			IdleConnTimeout: 2 * time.Second,
-		}},
 	}
-	s.client, err = aztables.NewServiceClient(az.url+"/"+account, staticToken(s.token),
-		&aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
-			Transport: s.upstream, Retry: policy.RetryOptions{MaxRetries: -1},
-		}})
-	if err != nil {
-		_ = listener.Close()
-		az.stop()
+	defer func() {
+		if err != nil && s.store != nil {
+			s.store.stop()
+		}
+	}()
+	if o.Kind == Memory {
+		s.store = newInMemory(o.Pages, s.token)
+	} else {
+		az, err := startAzurite(ctx, o.CA, o.NodeModules, s.token, s.log)
+		if err != nil {
+			return nil, fmt.Errorf("tablestore: start: %w", err)
+		}
+		s.store = az
+	}
+	if s.client, err = s.store.client(); err != nil {
 		return nil, fmt.Errorf("tablestore: client: %w", err)
 	}
+	var secure *tls.Config
+	if !o.Plain {
+		if secure, err = o.CA.ServerTLS(); err != nil {
+			return nil, fmt.Errorf("tablestore: %w", err)
+		}
+		secure.NextProtos = []string{"http/1.1"} // the service speaks nothing newer
+	}
+	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("tablestore: %w", err)
+	}
+	accept := s.listener
+	if secure != nil {
+		accept = tls.NewListener(s.listener, secure)
+	}
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.http.Serve(tls.NewListener(listener, serverTLS)) }()
+	go func() { _ = s.http.Serve(accept) }()
 	return s, nil
 }
 
-// URL is the account's endpoint, https://127.0.0.1:P/devstoreaccount1.
+// URL is the account's endpoint, https://127.0.0.1:P/devstoreaccount1, of a plain
+// store as well: see [Address].
 func (s *Server) URL() string { return "https://" + s.listener.Addr().String() + "/" + account }
 
+// Address is where the store is found.
+func (s *Server) Address() Address {
+	a := Address{URL: s.URL(), Token: s.token}
+	if !s.opts.Plain {
+		a.CA = s.opts.CA.PEM()
+	}
+	return a
+}
+
 // Client is an SDK client for preparing and asserting. It goes straight to the
-// store: not through the proxy, so it is neither judged, counted, hooked nor
-// failed.
+// store: not through the wire, so it is neither counted, hooked nor failed.
 func (s *Server) Client() *aztables.ServiceClient { return s.client }
 
-// Close stops the proxy and Azurite; everything stored is lost. Further calls
+// Close stops the wire and the store; everything stored is lost. Further calls
 // do nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
@@ -122,8 +163,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	err := s.http.Close()
-	s.upstream.CloseIdleConnections()
-	s.azurite.stop()
+	s.store.stop()
 	if err != nil {
 		return fmt.Errorf("tablestore: close: %w", err)
 	}

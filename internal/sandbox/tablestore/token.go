@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -33,4 +34,22 @@ type staticToken string
 
 func (t staticToken) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return azcore.AccessToken{Token: string(t), ExpiresOn: time.Now().Add(tokenLife)}, nil
+}
+
+// judged are the claims of a token that a store looks at.
+type judged struct {
+	Audience  string `json:"aud"`
+	NotBefore int64  `json:"nbf"`
+	Expires   int64  `json:"exp"`
+}
+
+// claims reads a token without looking at its signature.
+func claims(token string) (c judged, err error) {
+	_, rest, _ := strings.Cut(token, ".")
+	middle, _, _ := strings.Cut(rest, ".")
+	b, err := base64.RawURLEncoding.DecodeString(middle)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(b, &c)
 }

@@ -1,12 +1,10 @@
 package tablestore
 
 import (
-	"bufio"
-	"bytes"
-	"io"
+	"errors"
 	"mime"
-	"mime/multipart"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -18,31 +16,35 @@ const maxOperations = 100
 type subrequest struct {
 	method string
 	path   string // decoded
-	body   []byte
+	head   string // its headers
+	body   string
 }
+
+func (s *subrequest) header(name string) (string, bool) { return field(s.head, name) }
 
 // parseTransaction understands a batch request and holds it against the rules
 // of entity group transactions.
-func parseTransaction(contentType string, body []byte) (*request, *storageError) {
+func parseTransaction(contentType string, body string) (*request, *storageError) {
 	subs, err := subrequests(contentType, body)
 	if err != nil || len(subs) == 0 {
 		return nil, bad("InvalidInput", "An error occurred while processing this request.")
 	}
 	if len(subs) == 1 && subs[0].method == http.MethodGet {
 		res, err := parseResource(subs[0].path) // the one query that a batch may hold
-		return &request{table: res.table}, err
+		return &request{kind: batchRead, table: res.table, res: res}, err
 	}
 	if len(subs) > maxOperations {
 		return nil, bad("InvalidInput", "The batch request operation exceeds the maximum 100 changes per change set.").at(maxOperations - 1)
 	}
-	q := &request{kind: transaction}
+	q := &request{kind: transaction, ops: make([]operation, 0, len(subs))}
 	rows := make(map[string]bool, len(subs))
-	for i, sub := range subs {
+	for i := range subs {
+		sub := &subs[i]
 		res, err := parseResource(sub.path)
 		if err != nil {
 			return nil, err.at(i)
 		}
-		op, err := checkOperation(sub.method, res, sub.body)
+		op, err := checkOperation(sub.method, res, sub.header, sub.body)
 		if err != nil {
 			return nil, err.at(i)
 		}
@@ -62,58 +64,127 @@ func parseTransaction(contentType string, body []byte) (*request, *storageError)
 	return q, nil
 }
 
+// errBatch is a batch that is not in the form of one.
+var errBatch = errors.New("malformed batch")
+
 // subrequests takes the requests out of a multipart batch: inside a change
 // set, or a lone query beside none.
-func subrequests(contentType string, body []byte) ([]subrequest, error) {
-	var subs []subrequest
-	err := parts(contentType, body, func(contentType string, part []byte) error {
-		if strings.HasPrefix(contentType, "multipart/") {
-			return parts(contentType, part, func(_ string, p []byte) error {
-				sub, err := parseSubrequest(p)
-				subs = append(subs, sub)
-				return err
-			})
-		}
+func subrequests(contentType string, body string) ([]subrequest, error) {
+	subs := make([]subrequest, 0, maxOperations+1)
+	one := func(part string) error {
 		sub, err := parseSubrequest(part)
 		subs = append(subs, sub)
 		return err
+	}
+	err := parts(contentType, body, func(contentType, part string) error {
+		if strings.HasPrefix(contentType, "multipart/") {
+			return parts(contentType, part, func(_, part string) error { return one(part) })
+		}
+		return one(part)
 	})
 	return subs, err
 }
 
-func parts(contentType string, body []byte, each func(contentType string, part []byte) error) error {
+// parts takes a multipart body apart (RFC 2046, 5.1.1). A transaction has a
+// hundred parts with two headers each, and mime/multipart takes longer to read
+// them than everything else here together.
+func parts(contentType, body string, each func(contentType, part string) error) error {
 	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return err
+	if err != nil || params["boundary"] == "" {
+		return errBatch
 	}
-	for r := multipart.NewReader(bytes.NewReader(body), params["boundary"]); ; {
-		p, err := r.NextRawPart()
-		if err == io.EOF {
-			return nil
+	dash := "--" + params["boundary"]
+	_, rest, ok := delimiter(body, dash)
+	for ok && !strings.HasPrefix(rest, "--") {
+		var part string
+		if part, rest, ok = delimiter(rest[eol(rest):], dash); !ok {
+			break
 		}
-		if err != nil {
+		head, content := message(part)
+		contentType, _ := field(head, "Content-Type")
+		if err := each(contentType, content); err != nil {
 			return err
 		}
-		b, err := io.ReadAll(p)
-		if err != nil {
-			return err
+	}
+	if !ok {
+		return errBatch
+	}
+	return nil
+}
+
+// delimiter cuts s around the next line that begins with dash and goes on with
+// "--" or ends there. The line break before it belongs to it.
+func delimiter(s, dash string) (before, after string, ok bool) {
+	for from := 0; ; {
+		n := strings.Index(s[from:], dash)
+		if n < 0 {
+			return "", "", false
 		}
-		if err := each(p.Header.Get("Content-Type"), b); err != nil {
-			return err
+		at := from + n
+		from = at + len(dash)
+		after = s[from:]
+		if (at == 0 || s[at-1] == '\n') && (strings.HasPrefix(after, "--") || eol(after) > 0) {
+			return strings.TrimSuffix(strings.TrimSuffix(s[:at], "\n"), "\r"), after, true
 		}
 	}
 }
 
-func parseSubrequest(part []byte) (subrequest, error) {
-	r := bufio.NewReader(bytes.NewReader(part))
-	req, err := http.ReadRequest(r)
-	if err != nil {
-		return subrequest{}, err
+// eol is the length of the line break that s begins with, 0 if it does not.
+func eol(s string) int {
+	switch {
+	case strings.HasPrefix(s, "\r\n"):
+		return 2
+	case strings.HasPrefix(s, "\n"):
+		return 1
 	}
-	// What follows the headers is the body; a Content-Length is optional here.
-	_, body, ok := bytes.Cut(part, []byte("\r\n\r\n"))
+	return 0
+}
+
+// message cuts headers from the body, which begins after an empty line, if there is one.
+func message(s string) (head, body string) {
+	if n := eol(s); n > 0 {
+		return "", s[n:]
+	}
+	head, body, ok := strings.Cut(s, "\r\n\r\n")
 	if !ok {
-		_, body, _ = bytes.Cut(part, []byte("\n\n"))
+		head, body, _ = strings.Cut(s, "\n\n")
 	}
-	return subrequest{req.Method, req.URL.Path, bytes.TrimSpace(body)}, nil
+	return head, body
+}
+
+// field finds a header.
+func field(head, name string) (string, bool) {
+	for head != "" {
+		var line string
+		line, head, _ = strings.Cut(head, "\n")
+		if len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name) {
+			return strings.TrimSpace(line[len(name)+1:]), true
+		}
+	}
+	return "", false
+}
+
+// parseSubrequest reads a request line, headers and a body; a Content-Length
+// is optional here.
+func parseSubrequest(part string) (sub subrequest, err error) {
+	head, body := message(part)
+	line, head, _ := strings.Cut(head, "\n")
+	method, rest, _ := strings.Cut(line, " ")
+	target, proto, _ := strings.Cut(rest, " ")
+	if method == "" || !strings.HasPrefix(proto, "HTTP/1.") {
+		return sub, errBatch
+	}
+	if _, after, ok := strings.Cut(target, "://"); ok {
+		slash := strings.IndexByte(after, '/')
+		if slash < 0 {
+			return sub, errBatch
+		}
+		target = after[slash:]
+	}
+	target, _, _ = strings.Cut(target, "?")
+	path, err := url.PathUnescape(target)
+	if err != nil || !strings.HasPrefix(path, "/") {
+		return sub, errBatch
+	}
+	return subrequest{method, path, head, strings.TrimSpace(body)}, nil
 }

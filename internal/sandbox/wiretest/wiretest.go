@@ -46,8 +46,11 @@ type Options struct {
 	// PageSize people on a delta page (0 means 200).
 	Microsoft bool
 	PageSize  int
-	// NodeModules starts Azurite from that directory; empty means none.
+	// NodeModules starts a table store: Azurite from that directory, or the one in
+	// memory where the environment's ROLLCALL_TABLES is "memory". Empty means none.
 	NodeModules string
+	// Memory starts a table store in memory, wherever the tests run.
+	Memory bool
 }
 
 // Wires are the stand-ins of one test process.
@@ -107,8 +110,12 @@ func start(o Options) (w *Wires, err error) {
 			}
 		}
 	}
-	if o.NodeModules != "" {
-		if w.Tables, err = tablestore.Start(context.Background(), tablestore.Options{CA: w.CA, NodeModules: o.NodeModules}); err != nil {
+	if o.NodeModules != "" || o.Memory {
+		to := tablestore.Options{CA: w.CA, NodeModules: o.NodeModules}
+		if o.Memory {
+			to.Kind = tablestore.Memory
+		}
+		if w.Tables, err = tablestore.Start(context.Background(), to); err != nil {
 			return w, fmt.Errorf("%w (run: npm ci)", err)
 		}
 	}
@@ -183,7 +190,7 @@ func (w *Wires) Fault(t testing.TB, tn *tenant.Tenant, f fault.Fault) (fired fun
 	}
 }
 
-// Store is the state in the process's Azurite. A test keeps to its own
+// Store is the state in the process's table store. A test keeps to its own
 // connections.
 func (w *Wires) Store(t testing.TB) *tables.Store {
 	t.Helper()

@@ -1,0 +1,110 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+)
+
+// LatestPeople returns the link that tells what changes from now on of the
+// properties, without telling what there is. Source: Microsoft Graph
+// documentation, "Delta query overview", $deltatoken=latest.
+func (c *Client) LatestPeople(ctx context.Context, tenant connection.Access, properties []string) (link string, err error) {
+	defer fault.Wrap(&err, "graph: latest delta link of users of tenant %s", tenant)
+	link = c.base + "/users/delta?$deltatoken=latest&$select=" + url.QueryEscape(strings.Join(append([]string{"id"}, properties...), ","))
+	p, err := ask(ctx, c, tenant, call{link: link, needs: "User.Read.All"}, DecodePeople)
+	if err != nil {
+		return "", err
+	}
+	if len(p.Items) > 0 || p.Delta == "" {
+		return "", fault.New(fault.Unknown, "%d users instead of a delta link", len(p.Items))
+	}
+	return p.Delta, nil
+}
+
+// CountPeople returns how many users the tenant has whose user principal names
+// begin with the prefix, in any case; an empty one counts all. The count comes
+// from an index that may be some minutes behind.
+func (c *Client) CountPeople(ctx context.Context, tenant connection.Access, prefix string) (n int, err error) {
+	defer fault.Wrap(&err, "graph: count of users of tenant %s", tenant)
+	link := c.base + "/users/$count"
+	if prefix != "" {
+		link += "?$filter=" + begins(prefix)
+	}
+	return ask(ctx, c, tenant, call{link: link, accept: "text/plain", eventual: true, needs: "User.Read.All"}, decodeCount)
+}
+
+// decodeCount reads a number in plain text, with or without a byte order mark.
+func decodeCount(b []byte) (int, error) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")))
+	n, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil {
+		return 0, fault.New(fault.Unknown, "count of %d bytes is not a number", len(b))
+	}
+	return int(n), nil
+}
+
+// ListPeople returns one page of the users whose user principal names begin
+// with the prefix, in any case, or of all: at most 999, with the properties
+// named as Graph does and their managers. An empty link begins; any other
+// brings its own prefix and properties. A link that Graph has forgotten is
+// [fault.Expired]. The items share memory, as those of [DecodePeople] do.
+//
+// The order is Graph's, and what changes while the list is read may be on it
+// twice or not at all.
+func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefix, link string, properties []string) (p directory.ListPage, err error) {
+	defer fault.Wrap(&err, "graph: list of users of tenant %s", tenant)
+	q := call{link: link, given: link != "", needs: "User.Read.All"}
+	if !q.given {
+		names, expand := selection(properties)
+		q.link = c.base + "/users?$top=999&$select=" + url.QueryEscape(names) + expand
+		if prefix != "" {
+			// A basic filter: an advanced one, over the index, cannot go with
+			// $expand. Source: Microsoft Graph documentation, "Advanced query
+			// capabilities".
+			q.link += "&$filter=" + begins(prefix)
+		}
+	}
+	return ask(ctx, c, tenant, q, DecodeList)
+}
+
+// DecodeList reads one page of users with their managers expanded. A page that
+// is not whole is an error of kind Unknown.
+func DecodeList(b []byte) (directory.ListPage, error) {
+	p, err := readPage(b, readWhole)
+	if err == nil {
+		err = p.ofList()
+	}
+	if err != nil {
+		return directory.ListPage{}, err
+	}
+	return directory.ListPage{Items: *p.Value, Next: p.Next}, nil
+}
+
+// selection is what $select takes of the properties, and id; and the part of
+// the query that expands the manager, if it is among them: a relation that is
+// selected would be left out silently.
+func selection(properties []string) (names, expand string) {
+	list := []string{"id"}
+	for _, p := range properties {
+		if p == "manager" {
+			expand = "&$expand=manager($select=id)"
+			continue
+		}
+		list = append(list, p)
+	}
+	return strings.Join(list, ","), expand
+}
+
+// begins is a filter on the beginning of the user principal name, as it goes
+// into a query.
+func begins(prefix string) string {
+	filter := "startswith(userPrincipalName,'" + strings.ReplaceAll(prefix, "'", "''") + "')"
+	return strings.ReplaceAll(url.QueryEscape(filter), "+", "%20")
+}

@@ -1,0 +1,182 @@
+package graph_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"rollcall/internal/connection"
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+	"rollcall/internal/graph"
+	"rollcall/internal/sandbox/microsoft/tenant"
+)
+
+// list reads the list of a prefix to its end.
+func list(t *testing.T, c *graph.Client, tn *tenant.Tenant, prefix string, people map[string]directory.Person) (pages int) {
+	t.Helper()
+	for link := ""; ; pages++ {
+		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: tn.ID}, prefix, link, directory.Properties())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range p.Items {
+			if !it.HasManager || it.Removed != "" {
+				t.Fatalf("%+v", it)
+			}
+			people[it.ID] = it.Person
+		}
+		if link = p.Next; link == "" {
+			return pages + 1
+		}
+	}
+}
+
+// The list has everybody as Microsoft has them, with their managers; so have
+// the lists of all first characters together, each as many as the count says.
+func TestList(t *testing.T) {
+	tn := wires.Tenant(t, 1200)
+	c := client(t, nil)
+	whole := map[string]directory.Person{}
+	if pages := list(t, c, tn, "", whole); pages != 2 {
+		t.Errorf("%d pages", pages)
+	}
+	equal(t, whole, tn)
+	all, err := c.CountPeople(t.Context(), connection.Access{Tenant: tn.ID}, "")
+	if err != nil || all != 1200 {
+		t.Errorf("%d people, %v", all, err)
+	}
+	first := map[string]bool{}
+	for _, p := range whole {
+		r := []rune(strings.ToLower(p.UserPrincipalName))
+		first[string(r[:1])] = true
+	}
+	parts, shards := map[string]directory.Person{}, 0
+	for prefix := range first {
+		part := map[string]directory.Person{}
+		list(t, c, tn, prefix, part)
+		n, err := c.CountPeople(t.Context(), connection.Access{Tenant: tn.ID}, prefix)
+		if err != nil || n != len(part) || n == 0 || n == 1200 {
+			t.Errorf("%q: %d people, counted %d, %v", prefix, len(part), n, err)
+		}
+		for id, p := range part {
+			parts[id] = p
+			shards++
+		}
+	}
+	equal(t, parts, tn)
+	if shards != 1200 {
+		t.Errorf("%d people in all shards", shards)
+	}
+}
+
+// What changes after the link was made comes with it, and nothing else.
+func TestLatest(t *testing.T) {
+	tn := wires.Tenant(t, 120)
+	c := client(t, nil)
+	link, err := c.LatestPeople(t.Context(), connection.Access{Tenant: tn.ID}, directory.Properties())
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := tn.People()
+	leads := map[string]bool{}
+	for _, p := range people {
+		leads[p.Manager] = true
+	}
+	people = slices.DeleteFunc(people, func(p tenant.Person) bool { return leads[p.ID] })
+	a, b := people[0].ID, people[1].ID // whose going changes nobody else
+	if err := tn.Update(a, tenant.Fields{"displayName": "After"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tn.Remove(b); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.People(t.Context(), connection.Access{Tenant: tn.ID}, link, nil)
+	if err != nil || len(p.Items) != 2 || p.Delta == "" {
+		t.Fatalf("%d items, %v", len(p.Items), err)
+	}
+	for _, it := range p.Items {
+		if it.ID == a && it.DisplayName != "After" || it.ID == b && it.Removed != directory.SoftDeleted || it.ID != a && it.ID != b {
+			t.Errorf("%+v", it)
+		}
+	}
+}
+
+// What is asked for, to the byte: quotes are doubled, what has a meaning in a
+// URL is encoded, and no header asks for an index that a list with managers
+// cannot have.
+func TestListQueries(t *testing.T) {
+	var uri, level, accept, body string
+	c, base := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		uri, level, accept = r.RequestURI, r.Header.Get("ConsistencyLevel"), r.Header.Get("Accept")
+		_, _ = io.WriteString(w, body)
+	})
+	a, ctx := connection.Access{Tenant: "t"}, t.Context()
+	encoded := map[string]string{
+		"a": "a", "o'": "o%27%27", "'": "%27%27", "''": "%27%27%27%27", "#": "%23", "+": "%2B", "%": "%25", "&": "%26", "%24": "%2524", " ": "%20", "é": "%C3%A9", "') or startswith(mail,'a": "%27%27%29%20or%20startswith%28mail%2C%27%27a",
+	}
+	for prefix, want := range encoded {
+		filter := "$filter=startswith%28userPrincipalName%2C%27" + want + "%27%29"
+		body = "7"
+		if n, err := c.CountPeople(ctx, a, prefix); err != nil || n != 7 || uri != "/v1.0/users/$count?"+filter || level != "eventual" || accept != "text/plain" {
+			t.Errorf("count of %q: %d, %v: %s %s %s", prefix, n, err, uri, level, accept)
+		}
+		body = `{"value":[]}`
+		if _, err := c.ListPeople(ctx, a, prefix, "", []string{"mail", "manager", "surname"}); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail%2Csurname&$expand=manager($select=id)&"+filter || level != "" {
+			t.Errorf("list of %q: %v: %s %s", prefix, err, uri, level)
+		}
+		if q, err := url.ParseQuery(strings.TrimPrefix(uri, "/v1.0/users?")); err != nil || q.Get("$filter") != "startswith(userPrincipalName,'"+strings.ReplaceAll(prefix, "'", "''")+"')" {
+			t.Errorf("%q: %v, %s", prefix, err, q.Get("$filter"))
+		}
+	}
+	if _, err := c.ListPeople(ctx, a, "", "", []string{"mail"}); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail" {
+		t.Errorf("%v: %s", err, uri)
+	}
+	const next = "/v1.0/users?$top=999&$skiptoken=a%2Bb%3D%3D&x=y+z"
+	if _, err := c.ListPeople(ctx, a, "ignored", base+next, nil); err != nil || uri != next {
+		t.Errorf("%v: %s", err, uri)
+	}
+	body = `{"value":[],"@odata.deltaLink":"` + base + `/v1.0/x"}`
+	if link, err := c.LatestPeople(ctx, a, []string{"mail", "manager"}); err != nil || link != base+"/v1.0/x" || uri != "/v1.0/users/delta?$deltatoken=latest&$select=id%2Cmail%2Cmanager" {
+		t.Errorf("%q, %v: %s", link, err, uri)
+	}
+}
+
+// Answers that are not what was asked for.
+func TestListRefused(t *testing.T) {
+	var body string
+	status := http.StatusOK
+	c, base := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	})
+	a, ctx := connection.Access{Tenant: "t"}, t.Context()
+	for _, body = range []string{``, `{}`, `{"value":[]}`, `{"value":[],"@odata.nextLink":"n"}`, `{"value":[{"id":"` + someone + `"}],"@odata.deltaLink":"d"}`, `{"value":[],"@odata.nextLink":"n","@odata.deltaLink":"d"}`, `7`} {
+		if link, err := c.LatestPeople(ctx, a, nil); !fault.Is(err, fault.Unknown) || link != "" {
+			t.Errorf("latest of %s: %q, %v", body, link, err)
+		}
+	}
+	for _, body = range []string{``, ` `, `-1`, `1.5`, `+1`, `1e3`, `0x1`, `{}`, `"7"`, `99999999999`, "7 8", "\xef\xbb\xbf", `<html>`} {
+		if n, err := c.CountPeople(ctx, a, ""); !fault.Is(err, fault.Unknown) || n != 0 {
+			t.Errorf("count of %q: %d, %v", body, n, err)
+		}
+	}
+	for text, want := range map[string]int{"0": 0, "12345": 12345, "\xef\xbb\xbf42": 42, " 7\r\n": 7} {
+		body = text
+		if n, err := c.CountPeople(ctx, a, ""); err != nil || n != want {
+			t.Errorf("count of %q: %d, %v", text, n, err)
+		}
+	}
+	for _, body = range []string{``, `{}`, `{"value":[],"@odata.deltaLink":"d"}`, `{"value":[{"id":"` + someone + `","manager":{"id":"x"}}]}`, `{"value":[{}]}`} {
+		if p, err := c.ListPeople(ctx, a, "", "", nil); !fault.Is(err, fault.Unknown) || p.Items != nil || p.Next != "" {
+			t.Errorf("list of %s: %+v, %v", body, p, err)
+		}
+	}
+	status, body = http.StatusBadRequest, `{"error":{"code":"Directory_ExpiredPageToken"}}`
+	if _, err := c.ListPeople(ctx, a, "", base+"/v1.0/users?$skiptoken=x", nil); !fault.Is(err, fault.Expired) {
+		t.Errorf("a forgotten link: %v", err)
+	}
+}

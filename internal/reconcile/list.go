@@ -1,0 +1,347 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/hex"
+	"sync"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/fault"
+)
+
+// A chain of pages of users/delta takes its time: each page tells where the
+// next one is, and holds some 200 people. So where nobody is stored yet, people
+// are listed by the first characters of their user principal names, several
+// pages of 999 at a time, and then the delta is followed from before the list
+// began, which makes it whole. What is missing from such a list proves nothing,
+// and a chain is followed with the next run.
+
+// Tests make these smaller.
+var (
+	// minListed is how many people a tenant must have to be listed in parallel.
+	minListed = 2000
+	// longShard is after how many pages a shard is looked at, and how many more
+	// it may have before it is split: asking for a shard that has nobody costs
+	// a call, too.
+	longShard = 4
+	// maxListPage is how many people a page of a list has. Source: Microsoft
+	// Graph documentation, "List users".
+	maxListPage = 999
+)
+
+// maxPrefix bounds how far shards are split.
+const maxPrefix = 6
+
+// alphabet is what a user principal name can consist of before its domain, what
+// is common first: a long shard is better begun early. Source: Microsoft Entra
+// documentation, "UserPrincipalName policies".
+const alphabet = "smajcdbrlkptehngfwvioyzuqx0123456789.-_'!#^~"
+
+// listable reports whether people are to be listed in parallel, or are being.
+func (w *worker) listable() bool {
+	c := &w.fence.People
+	return w.Lanes > 0 && c.Enum != "" && c.Fresh && !c.Chain && c.Next == "" && (c.Latest != "" || !c.Sharded && w.fence.Stored == 0)
+}
+
+// list lists everybody, up to the delta link from before it began: the round
+// goes on from there. Where the tenant is small, or Microsoft does not let it
+// be listed so, it returns the first page of the chain.
+func (w *worker) list(ctx context.Context) (first *fetched, err error) {
+	if w.fence.People.Latest == "" {
+		if first, err = w.weigh(ctx); first != nil || err != nil {
+			return first, err
+		}
+	}
+	l := &lister{worker: w, doubles: make(map[[16]byte]struct{})}
+	l.idle.L = &l.mu
+	if err := l.follow(ctx); err != nil {
+		if fault.Is(err, fault.Invalid) {
+			return nil, w.chain(ctx, err)
+		}
+		return nil, err
+	}
+	c := &w.fence.People
+	if off := c.Listed - c.Expected; max(off, -off) > 10+c.Expected/200 {
+		return nil, w.chain(ctx, fault.New(fault.Unknown, "%d listed, %d counted", c.Listed, c.Expected))
+	}
+	c.Next, c.Latest = c.Latest, ""
+	w.fence.Untidy = true
+	w.index = nil // it does not tell of those whom this slice has listed
+	return nil, nil
+}
+
+// weigh asks at once for all that is needed to choose a way, and begins the list
+// if it pays. If it does not, it returns the chain's first page.
+func (w *worker) weigh(ctx context.Context) (first *fetched, err error) {
+	var (
+		tenant, properties = w.conn.Access(), w.properties()
+		got                fetched
+		latest             string
+		people             int
+		failed             [2]error
+		wg                 sync.WaitGroup
+	)
+	wg.Go(func() { got.page, got.err = w.Graph.People(ctx, tenant, "", properties) })
+	wg.Go(func() { latest, failed[0] = w.Graph.LatestPeople(ctx, tenant, properties) })
+	wg.Go(func() { people, failed[1] = w.Graph.CountPeople(ctx, tenant, "") })
+	wg.Wait()
+	for _, err := range failed {
+		if err != nil {
+			w.log.InfoContext(ctx, "people are not listed in parallel", "err", err)
+			return &got, nil
+		}
+	}
+	if got.err != nil || got.page.Delta != "" || people < minListed {
+		return &got, nil
+	}
+	c := &w.fence.People
+	c.Sharded, c.Latest, c.Expected, c.Listed = true, latest, people, 0
+	for { // places of a list that came to no end
+		rows, err := w.Store.ShardRows(ctx, w.part, directory.MaxRows)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.commit(ctx, directory.Batch{DropSeen: rows}); err != nil || len(rows) < directory.MaxRows {
+			return nil, err
+		}
+	}
+}
+
+// chain gives the list up: everybody is enumerated page by page.
+func (w *worker) chain(ctx context.Context, why error) error {
+	w.log.WarnContext(ctx, "people cannot be listed in parallel: the chain is followed", "err", why)
+	w.enumerate("people cannot be listed in parallel", w.fence.People.Hash)
+	w.fence.People.Chain = true
+	if err := w.commit(ctx, directory.Batch{}); err != nil {
+		return err
+	}
+	return w.compare(ctx)
+}
+
+// lister is a list under way: lanes fetch, and one goroutine writes.
+type lister struct {
+	*worker
+	mu   sync.Mutex
+	idle sync.Cond // lanes wait until there is more to do
+	todo []directory.Shard
+	busy int // lanes that may find more to do
+	// doubles are those who were listed before their shard was split.
+	doubles map[[16]byte]struct{}
+}
+
+// listed is a page of a shard, and where the shard is after it; if the page
+// did not come, where it was before.
+type listed struct {
+	shard directory.Shard
+	items []directory.Item
+	err   error
+}
+
+// follow lists what is left, and commits where it has come to with the pages.
+func (l *lister) follow(ctx context.Context) error {
+	shards, err := l.Store.Shards(ctx, l.part)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]directory.Shard, len(shards))
+	for _, s := range shards {
+		known[s.Name] = s
+	}
+	l.unfold("", known)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pages := l.lanes(ctx)
+	b := newBatcher(l.worker)
+	for got := range pages {
+		if got.err != nil {
+			cancel()
+			return l.broken(context.WithoutCancel(ctx), b, got)
+		}
+		if err := l.page(ctx, b, got); err != nil {
+			return err
+		}
+		if l.spent() {
+			if err := b.commit(ctx, nil); err != nil {
+				return err
+			}
+			return errBudget
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.commit(ctx, nil)
+}
+
+// unfold puts on the list of what is to do the shards below a prefix that are
+// not done.
+func (l *lister) unfold(prefix string, known map[string]directory.Shard) {
+	letters := alphabet
+	if prefix != "" {
+		letters += "@" // a name may be as short as that
+	}
+	for _, c := range []byte(letters) {
+		below := prefix + string(c)
+		s := known[shardName(below)]
+		switch {
+		case s.Split:
+			l.unfold(below, known)
+		case !s.Done:
+			s.Name = shardName(below)
+			l.todo = append(l.todo, s)
+		}
+	}
+}
+
+// A shard's name is what its people's names begin with, in hex: not all of the
+// characters can be in a row's key.
+func shardName(prefix string) string { return hex.EncodeToString([]byte(prefix)) }
+
+func prefixOf(s *directory.Shard) string {
+	b, _ := hex.DecodeString(s.Name) // what is no hex lists everybody, which is right, if slow
+	return string(b)
+}
+
+// lanes fetch what is to do, until nothing is left or ctx ends.
+func (l *lister) lanes(ctx context.Context) <-chan listed {
+	pages := make(chan listed)
+	stop := context.AfterFunc(ctx, l.idle.Broadcast)
+	var lanes sync.WaitGroup
+	for range l.Lanes {
+		lanes.Go(func() {
+			for {
+				s, ok := l.take(ctx)
+				if !ok {
+					return
+				}
+				l.walk(ctx, s, pages)
+				l.leave()
+			}
+		})
+	}
+	go func() {
+		lanes.Wait()
+		stop()
+		close(pages)
+	}()
+	return pages
+}
+
+// take waits for a shard to do; ok is false if none will come.
+func (l *lister) take(ctx context.Context) (s directory.Shard, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.todo) == 0 && l.busy > 0 && ctx.Err() == nil {
+		l.idle.Wait()
+	}
+	if len(l.todo) == 0 || ctx.Err() != nil {
+		return s, false
+	}
+	s, l.todo = l.todo[0], l.todo[1:]
+	l.busy++
+	return s, true
+}
+
+// leave tells the other lanes that a shard is done with.
+func (l *lister) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+	l.idle.Broadcast()
+}
+
+// walk fetches the pages of a shard until its end, or until it is split.
+func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- listed) {
+	prefix := prefixOf(&s)
+	var had [][16]byte
+	for !s.Done && !s.Split {
+		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefix, s.Next, l.properties())
+		got := listed{s, p.Items, err}
+		if err == nil {
+			for i := range p.Items {
+				if key, ok := directory.Key(p.Items[i].ID); ok && s.Pages < longShard {
+					had = append(had, key)
+				}
+			}
+			s.Next, s.Pages, s.Done = p.Next, s.Pages+1, p.Next == ""
+			if s.Pages == longShard && !s.Done && l.long(ctx, prefix) {
+				s.Next, s.Split = "", true
+			}
+			got.shard = s
+		}
+		select {
+		case pages <- got:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+	if s.Split {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, key := range had {
+			l.doubles[key] = struct{}{}
+		}
+		l.unfold(prefix, nil)
+		l.idle.Broadcast()
+	}
+}
+
+// long reports whether the rest of a shard is better listed in parallel.
+func (l *lister) long(ctx context.Context, prefix string) bool {
+	if len(prefix) >= maxPrefix {
+		return false
+	}
+	n, err := l.Graph.CountPeople(ctx, l.conn.Access(), prefix)
+	return err == nil && n > 2*longShard*maxListPage
+}
+
+// page takes in a page with the place behind it.
+func (l *lister) page(ctx context.Context, b *batcher, got listed) error {
+	c := &l.fence.People
+	items := got.items[:0]
+	for _, it := range got.items {
+		key, ok := directory.Key(it.ID)
+		if ok && l.double(key) {
+			continue
+		}
+		if l.index == nil || l.index.of(key) == 0 { // else an earlier slice has counted them
+			c.Listed++
+		}
+		items = append(items, it)
+	}
+	l.fence.Attempt = 0
+	l.fence.Run.Pages++
+	if err := b.page(ctx, directory.Page{Items: items}); err != nil {
+		return err
+	}
+	return b.place(ctx, got.shard)
+}
+
+// double reports, once, whether somebody was listed before their shard was
+// split.
+func (l *lister) double(key [16]byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, twice := l.doubles[key]
+	delete(l.doubles, key)
+	return twice
+}
+
+// broken keeps what came before a page that did not come. A shard whose place
+// Microsoft has forgotten is begun anew with the next slice.
+func (l *lister) broken(ctx context.Context, b *batcher, got listed) error {
+	err := got.err
+	if fault.Is(err, fault.Expired) && got.shard.Next != "" {
+		err = &fault.Error{Kind: fault.Unknown, Code: fault.Of(err).Code, Err: err}
+		if perr := b.place(ctx, directory.Shard{Name: got.shard.Name}); perr != nil {
+			return perr
+		}
+	}
+	if cerr := b.commit(ctx, nil); cerr != nil {
+		return cerr
+	}
+	return err
+}
