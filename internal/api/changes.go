@@ -35,7 +35,7 @@ type Move struct {
 func shapeChange(c *directory.Change) Change {
 	v := Change{
 		Number: c.Number, Type: string(c.Type), ID: c.ID, Run: c.Run,
-		At: c.At.UTC(), Set: c.Set.All(), Reason: string(c.Reason), Joined: c.Joined, Left: c.Left,
+		At: second(c.At), Set: c.Set.All(), Reason: string(c.Reason), Joined: c.Joined, Left: c.Left,
 	}
 	if c.Position != nil {
 		v.Position = &Move{c.Position.From, c.Position.To}

@@ -62,6 +62,10 @@ type Error struct {
 	Class Class
 	// After is how long to wait before the next try. Zero means that nobody said.
 	After time.Duration
+	// Scope is set for throttles that are not of one tenant but of the whole
+	// app, so that all its tenants must slow down: what Microsoft calls it, such
+	// as Application/ReadWrite.
+	Scope string
 	// Code is a stable, machine-readable name of the cause, such as a
 	// Microsoft Graph error code. It may be empty.
 	Code string

@@ -15,7 +15,7 @@ func Guard(next http.Handler) http.Handler {
 		if !plain(path) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusBadRequest)
-			_, _ = w.Write([]byte(`{"type":"about:blank","title":"Path not accepted","status":400,"detail":"The path must not hold percent-encoding, empty or dot segments, or backslashes. Use the address exactly as it was given."}` + "\n"))
+			_, _ = w.Write([]byte(`{"type":"about:blank","title":"Path not accepted","status":400,"detail":"The path holds percent-encoding, an empty or dot segment, a backslash or a semicolon.","remedy":"Write the path plainly, with single slashes and exactly as the address or the ID was given; what needs encoding belongs in the query."}` + "\n"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -106,7 +106,7 @@ func tableOf(request string) string {
 	return request
 }
 
-// newStore is the state in the process's Azurite, at the end of a wire of its
+// newStore is the state in the process's table store, at the end of a wire of its
 // own.
 func newStore(t *testing.T) (*tables.Store, *cable) {
 	t.Helper()

@@ -25,7 +25,7 @@ type Watch interface {
 	Ended(ctx context.Context, run job.Run)
 }
 
-// Engine runs syncs. All fields but Audit and Watch are required.
+// Engine runs syncs. All fields but Audit, Watch and Board are required.
 type Engine struct {
 	Graph       Graph
 	Store       Store
@@ -35,6 +35,8 @@ type Engine struct {
 	Audit Audit
 	// Watch is told how runs go; nil tells nobody.
 	Watch Watch
+	// Board tells of throttles of a whole app; nil leaves each to itself.
+	Board *Board
 	Now   func() time.Time
 	Log   *slog.Logger
 	// Budget is how long one slice works before it hands over.
@@ -183,7 +185,11 @@ func (w *worker) slice(ctx context.Context, j job.Job) error {
 	if err := w.open(ctx, j); err != nil {
 		return err
 	}
-	err := w.load(ctx)
+	ctx = job.Under(ctx, w.terms())
+	err := w.admitted(ctx)
+	if err == nil {
+		err = w.load(ctx)
+	}
 	if err == nil {
 		err = w.work(ctx)
 	}

@@ -52,8 +52,7 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	case hopeless(e) || now.Sub(w.fence.Run.Began) > w.MaxAge:
 		return w.fail(ctx, cause)
 	default:
-		w.fence.Attempt++
-		delay = max(w.backoff(w.fence.Attempt), min(e.After, maxAfter))
+		delay = w.delay(ctx, e)
 		w.fence.Run.Retries++
 		if e.Kind == fault.Throttled {
 			w.fence.Run.Throttles++

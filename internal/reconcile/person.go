@@ -175,7 +175,7 @@ func (w *worker) checkGroups(ctx context.Context) error {
 			}
 			some, link = len(page.IDs) > 0, page.Next
 			if err != nil || !some && link == "" {
-				w.scopeProblem(group, "scope_group_unreadable", "A scope group is gone, empty, or not to be read.",
+				w.scopeProblem(group, "scope_group_unreadable", "It is gone, empty, or not to be read.",
 					"Check the group in Microsoft Entra and the permissions of Rollcall, or take the group out of the connection's settings.")
 				return nil
 			}

@@ -311,7 +311,7 @@ func (b *teamBatch) compare(ctx context.Context, e *teamEntry, listed map[[16]by
 	if len(listed) == 0 && stored > 0 && e.next.Visibility == "HiddenMembership" {
 		// Without a permission of its own, such a list comes back empty (inferred).
 		b.w.note(job.Skipped{What: "teams", Code: "hidden_membership", Message: "A team hides its members: what is stored of them stays as it is.",
-			Remedy: "Grant Rollcall the permission Member.Read.Hidden, if these members are to be synced.", Consent: true})
+			Remedy: "The permission Member.Read.Hidden is missing. Send the administrator the link and ask them to consent again, if these members are to be synced.", Consent: true})
 		return nil
 	}
 	for _, r := range e.rosters {

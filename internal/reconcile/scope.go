@@ -92,11 +92,10 @@ func (w *worker) scope(ctx context.Context) error {
 		return err
 	}
 	was := w.scoped
-	if s.Problem != nil && s.Set != "" {
-		// Nothing is known of some group's members: the list stays as it was.
-		s.Next = ""
-		w.advance()
-		return nil
+	if s.Problem != nil {
+		if err := w.keepScope(ctx, listed, was); err != nil {
+			return err
+		}
 	}
 	w.scoped = listed
 	if s.Set != "" && w.fence.People.Enum == "" {
@@ -112,6 +111,24 @@ func (w *worker) scope(ctx context.Context) error {
 	s.Set, s.Next, s.Swept = s.Next, "", ""
 	w.advance()
 	return w.commit(ctx, directory.Batch{})
+}
+
+// keepScope puts on the list those who were on the one before: of some group's
+// members nothing is known, so nobody has left.
+func (w *worker) keepScope(ctx context.Context, listed, was map[[16]byte]struct{}) error {
+	var ids []string
+	for key := range was {
+		if _, ok := listed[key]; !ok {
+			ids = append(ids, uuid.UUID(key).String())
+			listed[key] = struct{}{}
+		}
+	}
+	for chunk := range slices.Chunk(ids, maxSeen) {
+		if err := w.commit(ctx, directory.Batch{ScopeSet: w.fence.Scope.Next, Scope: chunk}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listScope lists the members of each scope group. A group that is gone,
@@ -136,15 +153,15 @@ func (w *worker) listScope(ctx context.Context) error {
 			w.fence.Run.Pages++
 			w.fence.Attempt = 0
 			if p.Next == "" && s.Count == 0 {
-				w.scopeProblem(group, "scope_group_empty", "A scope group has no members that Rollcall can see.",
+				w.scopeProblem(group, "scope_group_empty", "It has no members that Rollcall can see.",
 					"Check the group in Microsoft Entra. If its membership is hidden, Rollcall needs the permission Member.Read.Hidden. If it is meant to be empty, take it out of the connection's settings.")
 			}
 		case e.Kind == fault.NotFound:
-			w.scopeProblem(group, "scope_group_gone", "A scope group does not exist any more.",
+			w.scopeProblem(group, "scope_group_gone", "It does not exist any more.",
 				"Restore the group in Microsoft Entra, or choose another one in the connection's settings.")
 			s.Link = ""
 		case denied(err):
-			w.scopeProblem(group, "scope_group_forbidden", "Microsoft does not let Rollcall read the members of a scope group.", e.Remedy)
+			w.scopeProblem(group, "scope_group_forbidden", "Microsoft does not let Rollcall read its members.", e.Remedy)
 			s.Link = ""
 		case e.Kind == fault.Expired && s.Link != "":
 			if err := flush(); err != nil {
@@ -175,7 +192,7 @@ func (w *worker) listScope(ctx context.Context) error {
 
 func (w *worker) scopeProblem(group, code, message, remedy string) {
 	s := job.Skipped{
-		What: group, Code: code, Message: message + " Until this is settled nobody is removed.", Remedy: remedy, Consent: code == "scope_group_forbidden",
+		What: group, Code: code, Message: "Scope group " + group + ": " + message + " Until this is settled nobody is removed.", Remedy: remedy, Consent: code == "scope_group_forbidden",
 	}
 	if w.fence.Scope.Problem == nil {
 		w.fence.Scope.Problem = &s

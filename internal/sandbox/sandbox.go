@@ -84,8 +84,8 @@ type Sandbox struct {
 	Host      *host.Host
 	// PublicURL is where browsers and the vendor's product reach the app.
 	PublicURL string
-	// FunctionKey opens /v1.
-	FunctionKey string
+	// FunctionKey opens /v1, MasterKey the host's own /admin too.
+	FunctionKey, MasterKey string
 	// Apps are the client IDs of the vendor's app registrations by profile:
 	// "base", "teams" and "mailboxes".
 	Apps map[string]string
@@ -102,7 +102,7 @@ type Sandbox struct {
 
 // Start starts everything and returns when the handler is ready.
 func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
-	s := &Sandbox{FunctionKey: rand.Text()}
+	s := &Sandbox{FunctionKey: rand.Text(), MasterKey: rand.Text()}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("sandbox: %w", errors.Join(err, s.Close()))
@@ -156,7 +156,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	}
 	s.Microsoft.SetRedirectURIs(s.PublicURL + "/consent/callback")
 	s.host = host.Options{
-		Dist: o.Dist, Env: s.env(o.Settings), Keys: host.Keys{Function: s.FunctionKey, Master: rand.Text()},
+		Dist: o.Dist, Env: s.env(o.Settings), Keys: host.Keys{Function: s.FunctionKey, Master: s.MasterKey},
 		ServiceBus: s.busClient, Quoting: o.Quoting, EmptyBody: o.EmptyBody, Now: o.Now, Timers: o.Timers,
 		Log: o.Log, Launch: o.Launch, Deliveries: max(o.Deliveries, 1),
 	}

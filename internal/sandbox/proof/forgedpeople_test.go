@@ -88,7 +88,7 @@ func TestThreatTenantTakeover(t *testing.T) {
 	b := siegeOf(t)
 	t.Run("two companies at once", func(t *testing.T) {
 		f := b.forger(t)
-		rival, err := b.Invite(t.Context(), "rival", "Rival")
+		rival, err := b.Invite(t.Context(), "another rival", "Rival")
 		if err != nil {
 			t.Fatal(err)
 		}

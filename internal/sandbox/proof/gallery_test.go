@@ -48,7 +48,8 @@ func gallery() shelf {
 	}
 	done := func(name string, s state.Status, r job.Run, change func(v *consent.View)) {
 		view(name, func(v *consent.View) {
-			r.Counters = counted
+			r.Counters, r.Teams, r.Memberships = counted, job.KindCounters{Created: 3, Updated: 1}, job.KindCounters{Created: 120, Archived: 7}
+			v.Stored = &consent.Stored{People: 12290, Teams: 412, Memberships: 40217}
 			v.Stage, v.Verified, v.Status, v.Standing, v.Run = consent.Connected, true, s, s, &r
 			change(v)
 		})
@@ -71,9 +72,17 @@ func gallery() shelf {
 			{What: "licenses", Code: "Authorization_RequestDenied", Consent: true}, {What: "mailboxes", Code: "concealed_names"},
 		}}
 	})
+	again("own-app-lacks", state.Degraded, &state.Problem{Code: "Authorization_RequestDenied", Consent: true}, func(v *consent.View) {
+		v.Own, v.Profile = true, state.Profile{}
+		v.Run = &job.Run{State: job.Succeeded, Skipped: []job.Skipped{{What: "mailboxes", Code: "Authorization_RequestDenied", Consent: true}}}
+	})
+	done("connected-nothing-new", state.OK, job.Run{State: job.Succeeded, Ended: at}, func(v *consent.View) {
+		v.Run.Counters, v.Run.Teams, v.Run.Memberships = job.Counters{}, job.KindCounters{}, job.KindCounters{}
+		v.NextDue = at.Add(12 * time.Hour)
+	})
 	view("verifying", func(v *consent.View) { v.Stage, v.Problem = consent.Verifying, &state.Problem{} })
 	view("connected-first", func(v *consent.View) { v.Stage, v.Status = consent.Connected, state.Connected })
-	done("connected-running", state.Connected, job.Run{State: job.Running}, func(*consent.View) {})
+	done("connected-running", state.Connected, job.Run{State: job.Running, Phase: "members"}, func(*consent.View) {})
 	done("connected-throttled", state.OK, job.Run{State: job.Waiting, Throttled: true, NextTry: at}, func(v *consent.View) { v.Standing = state.Throttled })
 	done("connected-held", state.Held, job.Run{State: job.Held, Ended: at}, func(v *consent.View) { v.NextDue = at.Add(12 * time.Hour) })
 	done("connected-paused", state.Paused, job.Run{State: job.Stopped, Ended: at}, func(v *consent.View) { v.Paused = true })
@@ -83,7 +92,7 @@ func gallery() shelf {
 	for _, cause := range consent.Causes {
 		refusal := &consent.Refusal{Cause: cause, Company: "Contoso", Link: "/connect/x"}
 		switch cause {
-		case consent.LinkUnknown, consent.LinkExpired, consent.LinkRevoked, consent.BadRequest, consent.StateUnknown:
+		case consent.LinkUnknown, consent.LinkExpired, consent.LinkRevoked, consent.LinkEnded, consent.BadRequest, consent.StateUnknown:
 			refusal.Company, refusal.Link = "", ""
 		case consent.NotNamedTenant, consent.BoundElsewhere:
 			refusal.Expected = "7c9f3f0e-52f7-4b2e-8d0a-5a6f3b1f7d33"
@@ -93,6 +102,8 @@ func gallery() shelf {
 			fallthrough
 		case consent.TenantOwned:
 			refusal.Tenant = base.Tenant
+		case consent.ConsentDeclined: // of who has consented before
+			refusal.Renewal = true
 		case consent.SignInFailed, consent.ConsentFailed:
 			refusal.Code = "AADSTS90094"
 		}

@@ -248,7 +248,8 @@ func TestOffboardKeeps(t *testing.T) {
 	s := start(t, sandbox.Options{})
 	c := connected(t, s, tenant.Spec{People: 15, Teams: 2, Memberships: 6})
 	settled(t, s, c)
-	c.tell(t, s, "DELETE", "", nil, 200)
+	c.tell(t, s, "DELETE", "", nil, 422)
+	c.tell(t, s, "DELETE", "?data=keep", nil, 200)
 	if conn := c.connection(t, s); conn.Status != "offboarded" || conn.Offboarding == nil || conn.Offboarding.Data != "keep" {
 		t.Errorf("kept: %+v", conn)
 	}

@@ -28,11 +28,15 @@ func main() {
 	flag.StringVar(&o.Addr, "addr", "127.0.0.1:7443", "where to reach the app")
 	people := flag.Int("people", 1000, "people in the largest of the three tenants")
 	data := flag.String("data", "", "folder with a directory export (docs/sandbox.md), for the first tenant")
+	wait := flag.Duration("cooldown", 0, "least time between two manual syncs of a connection, 1s to 24h; default: the handler's own, 30m")
 	logFile := flag.String("log", "", "file for the logs of host and handler; default: standard error, and none in the demo")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	if *wait != 0 {
+		o.Settings = map[string]string{"SYNC_COOLDOWN": wait.String()}
+	}
 	if err := start(ctx, o, *people, *data, *logFile, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)
 		os.Exit(1)
@@ -59,8 +63,8 @@ func start(ctx context.Context, o sandbox.Options, people int, data, logFile, co
 	case "":
 		return serve(ctx, o, people, data)
 	case "demo":
-		if data != "" {
-			return errors.New("the demo makes its own tenants: leave out -data")
+		if data != "" || len(o.Settings) > 0 {
+			return errors.New("the demo makes its own tenants and has a cooldown of its own: leave out -data and -cooldown")
 		}
 		return demo(ctx, os.Stdout, o, people)
 	default:
@@ -91,8 +95,8 @@ func serve(ctx context.Context, o sandbox.Options, people int, data string) erro
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nRollcall runs.\n\n  app            %s\n  function key   %s\n  root CA        %s\n  control API    %s   (docs/sandbox.md)\n\nInvitations: open a link in a browser, or consent by hand with curl.\n\n",
-		s.PublicURL, s.FunctionKey, s.RootFile, s.Microsoft.ControlURL())
+	fmt.Printf("\nRollcall runs.\n\n  app            %s\n  function key   %s\n  master key     %s   (for /admin/functions/<timer>)\n  root CA        %s\n  control API    %s   (docs/sandbox.md)\n\nInvitations: open a link in a browser, or consent by hand with curl.\n\n",
+		s.PublicURL, s.FunctionKey, s.MasterKey, s.RootFile, s.Microsoft.ControlURL())
 	for i, spec := range customers(people) {
 		t, err := customer(s, spec, data, i == 0)
 		if err == nil {
@@ -109,7 +113,8 @@ func serve(ctx context.Context, o sandbox.Options, people int, data string) erro
 			return closed(s, err)
 		}
 	}
-	fmt.Printf("For example:\n\n  curl --cacert %s -H 'x-functions-key: %s' %s/v1/connections\n\n", s.RootFile, s.FunctionKey, s.PublicURL)
+	fmt.Printf("For example:\n\n  curl --cacert %s -H 'x-functions-key: %s' %s/v1/connections\n", s.RootFile, s.FunctionKey, s.PublicURL)
+	fmt.Printf("  curl --cacert %s -H 'x-functions-key: %s' -X POST %s/admin/functions/synctimer   # fires the timer\n\n", s.RootFile, s.MasterKey, s.PublicURL)
 	fmt.Printf("Below …/v1/connections/{id}: people, teams, positions, licenses, mailboxes, runs, changes.\n\nCtrl-C stops everything.\n")
 	select {
 	case <-ctx.Done():
