@@ -37,8 +37,7 @@ check: ## formatting, vet, staticcheck, go.mod
 	go mod tidy -diff
 
 # The host looks for function.json only in the first-level folders of the
-# package's root. Modes are set: what unpacks a deployment may keep them. The tag
-# leaves out a debug page of gRPC, whose messages the telemetry is written with.
+# package's root. Modes are set: what unpacks a deployment may keep them.
 dist: ## stage the package that the Functions host runs, in dist/
 	@test ! -d "$(DIST)" || test -f "$(DIST)/host.json" || rmdir "$(DIST)" || { echo "make dist: $(DIST) is no staged package; not emptied" >&2; exit 1; }
 	@rm -rf "$(DIST)"
@@ -47,7 +46,7 @@ dist: ## stage the package that the Functions host runs, in dist/
 	@for f in functions/*/function.json; do \
 		d="$(DIST)/$$(basename "$$(dirname "$$f")")" && install -d -m 0755 "$$d" && install -m 0644 "$$f" "$$d/function.json" || exit 1; \
 	done
-	GOOS=linux GOARCH=$(ARCH) $(BUILD) -tags grpcnotrace -ldflags="-s -w" -o "$(DIST)/handler" ./handler
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -ldflags="-s -w" -o "$(DIST)/handler" ./handler
 	@chmod 0755 "$(DIST)/handler"
 
 sandbox: build/sandbox ## run everything on this machine; DATA=folder loads a directory export, ZIP=file runs a released package

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"rollcall/internal/obs"
@@ -36,11 +37,19 @@ func main() {
 		}
 		os.Exit(2)
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := run(c, log); err != nil {
 		log.Error("handler stopped", "err", err)
 	}
 	os.Exit(1)
 }
+
+// gcPercent is how much garbage there may be for what lives. A sync keeps a few
+// megabytes and reads a megabyte a page: at Go's 100 a third of its processor
+// time went into looking for garbage, at 300 a tenth, for some 20 MiB more.
+const gcPercent = 300
 
 // mistakes splits a joined error.
 func mistakes(err error) []error {
@@ -67,7 +76,7 @@ func run(c config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = serve(context.Background(), l, h, log)
+	err = serve(context.Background(), l, stamped(h), log)
 	ctx, cancel := context.WithTimeout(context.Background(), flushing)
 	defer cancel()
 	return errors.Join(err, seen.Close(ctx))

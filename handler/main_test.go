@@ -92,8 +92,8 @@ func TestServesAtOnceAndNeverExitsWithZero(t *testing.T) {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%s/", port))
 		if err == nil {
 			_ = resp.Body.Close()
-			if resp.StatusCode != http.StatusNoContent {
-				t.Errorf("readiness is answered %d", resp.StatusCode)
+			if resp.StatusCode != http.StatusNoContent || resp.Header.Get("X-Rollcall-Commit") == "" {
+				t.Errorf("readiness is answered %d, %v", resp.StatusCode, resp.Header)
 			}
 			break
 		}

@@ -24,7 +24,7 @@ param location string
 @maxLength(36)
 param entraAppId string
 
-@description('Where administrators reach the app, if not at the name that Azure gives it: an https URL of a custom domain.')
+@description('Where administrators reach the app, if not at the name that Azure gives it: an https URL of a custom domain. azd keeps the address in use under the same name, ROLLCALL_PUBLIC_URL, and hands it in again; set that to empty to go back to Azure\'s name.')
 @maxLength(200)
 param publicUrl string = ''
 
@@ -62,13 +62,18 @@ param alwaysReadyHttp int = 0
 @maxValue(20)
 param alwaysReadyWorker int = 0
 
-@description('Reach storage and vault by private endpoints only. Service Bus stays public, without keys: only its Premium tier has private endpoints. Secrets can then be changed from within the network only.')
+@description('Reach storage and vault by private endpoints only. Service Bus stays public, without keys: only its Premium tier has private endpoints. Secrets can then be changed from within the network only. The subscription must know the provider Microsoft.App: az provider register --namespace Microsoft.App')
 param privateNetworking bool = false
 
-@description('Addresses of the network if privateNetworking is on: a block of 128 or more.')
+@description('Addresses of the network if privateNetworking is on: a block twice as large as appSubnetBits says, or larger.')
 @minLength(9)
 @maxLength(18)
 param addressPrefix string = '10.90.0.0/24'
+
+@description('Size of the network\'s two subnets, as the length of their prefixes: 26 leaves addresses for 59 instances, 27 for 27, 25 for 123. Choose before the first deployment: a subnet in use keeps its size.')
+@minValue(22)
+@maxValue(27)
+param appSubnetBits int = 26
 
 @description('Days for which logs are kept.')
 @minValue(30)
@@ -79,6 +84,11 @@ param logRetentionDays int = 30
 @maxLength(50)
 param alertContacts string[] = []
 
+@description('Where the alerts say that the runbooks are: a folder of this repository by default, or the URL of one that your people can open.')
+@minLength(1)
+@maxLength(200)
+param runbooksUrl string = 'docs/runbooks'
+
 @description('Monthly budget in the subscription\'s currency, with a mail at 80 percent and at a forecast of 100; 0 makes none.')
 @minValue(0)
 @maxValue(1000000)
@@ -88,12 +98,11 @@ param budgetAmount int = 0
 @maxLength(50)
 param budgetContacts string[] = []
 
-@description('First day of the budget\'s first month, as 2026-01-01. Give an existing budget its own again.')
-@minLength(10)
+@description('First day of the budget\'s first month, as 2026-01-01; empty for this month. A budget keeps its own: azd remembers it from the first deployment.')
 @maxLength(10)
-param budgetStart string = '${utcNow('yyyy-MM')}-01'
+param budgetStart string = ''
 
-@description('Once, if azd down removed this environment within the last 90 days: bring its vault back, with what is in it.')
+@description('Once, if azd down removed this environment within the last 90 days: bring its vault back, with what is in it. The hook after azd provision sets it back to false.')
 param recoverVault bool = false
 
 // 13 characters, the same at each deployment of this environment.
@@ -189,6 +198,7 @@ module network 'modules/network.bicep' = if (privateNetworking) {
     location: location
     tags: tags
     addressPrefix: addressPrefix
+    subnetBits: appSubnetBits
     storageId: storage.outputs.id
     vaultId: vault.outputs.id
   }
@@ -205,6 +215,7 @@ module app 'modules/app.bicep' = {
     tags: tags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
+    storageName: storage.outputs.name
     blobEndpoint: storage.outputs.blobEndpoint
     tableEndpoint: storage.outputs.tableEndpoint
     packageContainer: storage.outputs.packageContainer
@@ -239,6 +250,7 @@ module alerts 'modules/alerts.bicep' = {
     busId: bus.outputs.id
     queueName: bus.outputs.queueName
     contacts: alertContacts
+    runbooksUrl: runbooksUrl
   }
 }
 
@@ -279,3 +291,6 @@ output ROLLCALL_BUS_HOST string = bus.outputs.host
 output ROLLCALL_VAULT_URL string = vault.outputs.uri
 output ROLLCALL_WORKSPACE_ID string = monitoring.outputs.workspaceId
 output ROLLCALL_INSIGHTS_NAME string = monitoring.outputs.insightsName
+// azd hands it in again, since Azure refuses another start for a budget that is
+// there. Empty as long as there is no budget: a new one may begin this month only.
+output ROLLCALL_BUDGET_START string = budgetAmount > 0 ? budget.outputs.start : ''

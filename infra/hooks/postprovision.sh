@@ -4,6 +4,11 @@
 # but nobody can consent yet.
 set -eu
 
+# A vault is brought back once: Azure refuses to recover one that is there.
+case "${ROLLCALL_RECOVER_VAULT:-}" in
+  1 | t | T | true | TRUE | True) azd env set ROLLCALL_RECOVER_VAULT false ;;
+esac
+
 if ! sh infra/hooks/register.sh; then
   cat >&2 <<TEXT
 The app registration was not brought up to date. Until it is, no customer can consent. Whoever may change it can run

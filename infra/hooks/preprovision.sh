@@ -5,6 +5,14 @@ set -eu
 
 sh infra/hooks/preview.sh
 
+# azd puts the value into main.parameters.json as it is.
+case "${ROLLCALL_PRODUCT_NAME:-}" in
+  *[\"\\]*)
+    echo 'ROLLCALL_PRODUCT_NAME must have neither a quotation mark " nor a backslash: azd cannot hand them in. Typographic ones can be: azd env set ROLLCALL_PRODUCT_NAME <name>' >&2
+    exit 1
+    ;;
+esac
+
 if [ -n "${ROLLCALL_ENTRA_APP_ID:-}" ]; then
   exit 0
 fi

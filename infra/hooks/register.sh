@@ -18,6 +18,7 @@ go run ./handler "$@" >"$out"
 # Lines such as ENTRA_APP_ID=<GUID>: the settings that name the apps.
 while IFS='=' read -r name value; do
   case "$name" in
-    ENTRA_APP_ID | ENTRA_APPS) azd env set "ROLLCALL_$name" "$value" ;;
+    # Not from the lines that are read here.
+    ENTRA_APP_ID | ENTRA_APPS) azd env set "ROLLCALL_$name" "$value" </dev/null ;;
   esac
 done <"$out"

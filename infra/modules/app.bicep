@@ -17,6 +17,9 @@ param identityId string
 @description('Client ID of the app\'s identity.')
 param identityClientId string
 
+@description('Name of the storage account.')
+param storageName string
+
 @description('Blob endpoint of the storage account, with a slash at its end.')
 param blobEndpoint string
 
@@ -175,10 +178,15 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
   properties: union(
     toObject(filter(items(settings), s => !empty(s.value)), s => s.key, s => s.value),
     {
-      // The Functions host's own. No queue endpoint: only blob triggers and
-      // Durable Functions would use one.
+      // The Functions host's own. The name of the account as well as its
+      // endpoints: with the endpoints alone an instance of Flex Consumption may
+      // begin without storage, and the name is the way round that (Azure
+      // Functions host, issues 11782 and 11787). The endpoints alone are right
+      // in every cloud (documented), and go before the name (inferred). No queue
+      // endpoint: only blob triggers and Durable Functions would use one.
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__clientId: identityClientId
+      AzureWebJobsStorage__accountName: storageName
       AzureWebJobsStorage__blobServiceUri: blobEndpoint
       AzureWebJobsStorage__tableServiceUri: tableEndpoint
       ServiceBusConnection__credential: 'managedidentity'

@@ -16,10 +16,14 @@ param amount int
 @maxLength(50)
 param contacts string[]
 
-@description('First day of the first month.')
-@minLength(10)
+@description('First day of the first month, empty for this month.')
 @maxLength(10)
 param start string
+
+@description('Never set: the first day of the month in which this is deployed.')
+param thisMonth string = '${utcNow('yyyy-MM')}-01'
+
+var begin = empty(start) ? thisMonth : start
 
 resource budget 'Microsoft.Consumption/budgets@2024-08-01' = {
   name: name
@@ -28,7 +32,7 @@ resource budget 'Microsoft.Consumption/budgets@2024-08-01' = {
     amount: amount
     timeGrain: 'Monthly'
     timePeriod: {
-      startDate: start
+      startDate: begin
     }
     notifications: {
       spent80: {
@@ -48,3 +52,5 @@ resource budget 'Microsoft.Consumption/budgets@2024-08-01' = {
     }
   }
 }
+
+output start string = begin

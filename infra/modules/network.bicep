@@ -12,8 +12,13 @@ param location string
 @description('Tags of the resources.')
 param tags object
 
-@description('Addresses of the network: a block of 128 or more.')
+@description('Addresses of the network: a block twice as large as a subnet, or larger.')
 param addressPrefix string
+
+@description('Length of the subnets\' prefixes.')
+@minValue(22)
+@maxValue(27)
+param subnetBits int
 
 @description('Resource ID of the storage account.')
 param storageId string
@@ -39,11 +44,12 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
     }
     subnets: [
       {
-        // 64 addresses, 59 of them usable: more than the 40 instances of the
-        // default maximum. The name must have no underscore.
+        // Each instance takes an address, and Azure keeps five: a prefix of 26
+        // leaves 59, more than the 40 instances of the default maximum. The
+        // name must have no underscore.
         name: 'app'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 26, 0)
+          addressPrefix: cidrSubnet(addressPrefix, subnetBits, 0)
           delegations: [
             {
               name: 'flex'
@@ -57,7 +63,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
       {
         name: 'endpoints'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 26, 1)
+          addressPrefix: cidrSubnet(addressPrefix, subnetBits, 1)
           privateEndpointNetworkPolicies: 'Disabled'
         }
       }

@@ -128,20 +128,29 @@ var nobody Person // never written
 // Compare returns the change that leads from prior to next, without number,
 // run and time, or nil if what the product sees is the same.
 func Compare(prior, next *Record) *Change {
-	if prior == nil {
-		return &Change{Type: Created, ID: next.ID, Set: Difference(&nobody, &next.Person)}
+	if c, changed := new(Differ).Compare(prior, next); changed {
+		return &c
 	}
-	set := Difference(&prior.Person, &next.Person)
+	return nil
+}
+
+// Compare is like the function of that name; changed is false for nil.
+func (d *Differ) Compare(prior, next *Record) (c Change, changed bool) {
+	if prior == nil {
+		return Change{Type: Created, ID: next.ID, Set: d.difference(&nobody, &next.Person)}, true
+	}
+	c = Change{ID: next.ID, Set: d.difference(&prior.Person, &next.Person)}
 	switch {
 	case prior.Active() && !next.Active():
-		return &Change{Type: Archived, ID: next.ID, Reason: next.Reason, Set: set}
+		c.Type, c.Reason = Archived, next.Reason
 	case !prior.Active() && next.Active():
-		return &Change{Type: Reactivated, ID: next.ID, Set: set}
-	case set == nil:
-		return nil
+		c.Type = Reactivated
+	case c.Set == nil:
+		return Change{}, false
 	default:
-		return &Change{Type: Updated, ID: next.ID, Set: set}
+		c.Type = Updated
 	}
+	return c, true
 }
 
 // Batch is what one transaction writes beside the fence, all of one

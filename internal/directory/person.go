@@ -218,7 +218,16 @@ func appendCounted(b []byte, s string) []byte {
 
 // Difference returns the properties in which next differs from prior, with
 // next's values; null stands for a cleared one. It is nil if they agree.
-func Difference(prior, next *Person) Set {
+func Difference(prior, next *Person) Set { return new(Differ).difference(prior, next) }
+
+// Differ compares many people. The sets that it returns share its memory, and
+// are good until it is reset. The zero value is ready to use.
+type Differ struct{ sets []byte }
+
+// Reset gives the memory of all sets so far to those to come.
+func (d *Differ) Reset() { d.sets = d.sets[:0] }
+
+func (d *Differ) difference(prior, next *Person) Set {
 	var differ uint64 // a bit for each property
 	n := 1            // bytes of the set if nothing is escaped, or a few more
 	for i := range properties {
@@ -230,13 +239,21 @@ func Difference(prior, next *Person) Set {
 	if differ == 0 {
 		return nil
 	}
-	set := make(Set, 0, n)
+	from := len(d.sets)
+	if cap(d.sets)-from < n { // those before keep the memory that they have
+		d.sets, from = make([]byte, 0, max(n, 2*cap(d.sets))), 0
+	}
+	set := Set(d.sets[from:])
 	for ; differ != 0; differ &= differ - 1 {
 		f := &properties[bits.TrailingZeros64(differ)]
 		set = f.append(append(set, f.name...), next)
 	}
 	set[0] = '{'
-	return append(set, '}')
+	set = append(set, '}')
+	if from+len(set) <= cap(d.sets) { // else it has grown out of it
+		d.sets = d.sets[:from+len(set)]
+	}
+	return set[:len(set):len(set)]
 }
 
 // Record is a person as stored.

@@ -34,6 +34,10 @@ type batcher struct {
 	// fresh: nobody is stored, so people are inserted without being read, and
 	// the store objects to one who is.
 	fresh bool
+	// made is the batch of the last plan, and differ has the sets of its
+	// changes: both are used again for the next.
+	made   directory.Batch
+	differ directory.Differ
 }
 
 func newBatcher(w *worker) *batcher {
@@ -114,7 +118,8 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 		people = make([]*folded, 0, len(items))
 		onPage = make(map[string]*folded, len(items))
 	)
-	for _, it := range items {
+	for i := range items {
+		it := &items[i]
 		f := onPage[it.ID]
 		if f == nil {
 			f = b.start(it.ID, stored)
@@ -199,7 +204,8 @@ func (b *batcher) stored(ctx context.Context, items []directory.Item) (map[strin
 // is no room.
 func (b *batcher) add(ctx context.Context, f *folded) error {
 	if f.in != nil && !f.in.queued { // committed since: that is what is stored now
-		f.prior = f.in.prior
+		committed := f.in.next
+		f.in.prior, f.prior = &committed, &committed
 	}
 	size := 2 * directory.Size(&f.next.Person) // the record, and its change
 	more := f.rows()
@@ -286,10 +292,9 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 		return err
 	}
 	for _, e := range b.order { // what is left of the page may hold on to them
-		committed := e.next
-		e.prior, e.queued = &committed, false
-		if key, ok := directory.Key(committed.ID); ok && b.w.index != nil {
-			b.w.index.put(key, directory.MarkOf(&committed), b.w.fence.People.Fresh)
+		e.queued = false
+		if key, ok := directory.Key(e.next.ID); ok && b.w.index != nil {
+			b.w.index.put(key, directory.MarkOf(&e.next), b.w.fence.People.Fresh)
 		}
 	}
 	clear(b.entries)
@@ -334,21 +339,27 @@ func (b *batcher) reread(ctx context.Context) error {
 // the fence.
 func (b *batcher) plan() directory.Batch {
 	f := &b.w.fence
-	batch := directory.Batch{Enum: f.People.Enum, Seen: b.seen, Shards: b.shards}
+	b.differ.Reset()
+	clear(b.made.Add) // nothing but the last page is kept alive
+	clear(b.made.Put)
+	batch := &b.made
+	*batch = directory.Batch{
+		Enum: f.People.Enum, Seen: b.seen, Shards: b.shards, Add: batch.Add[:0], Put: batch.Put[:0], Changes: batch.Changes[:0], Lists: batch.Lists[:0],
+	}
 	for _, e := range b.order {
 		if e.settled() {
 			f.Run.Unchanged++
 			continue
 		}
-		if c := directory.Compare(e.prior, &e.next); c != nil {
+		if c, changed := b.differ.Compare(e.prior, &e.next); changed {
 			c.Position = move(e.prior, &e.next)
 			if b.w.previewing() && e.prior != nil {
 				c.Was = directory.Difference(&e.next.Person, &e.prior.Person)
 			}
-			e.next.Changed = b.w.tell(&batch, c)
+			e.next.Changed = b.w.tell(batch, &c)
 		}
 		if was, is := e.listed(); was != is {
-			relist(f, &batch, e.next.ID, was, is)
+			relist(f, batch, e.next.ID, was, is)
 		}
 		if e.prior == nil {
 			e.next.Created = b.w.Now().UTC()
@@ -357,5 +368,5 @@ func (b *batcher) plan() directory.Batch {
 			batch.Put = append(batch.Put, e.next)
 		}
 	}
-	return batch
+	return *batch
 }

@@ -16,6 +16,7 @@ func TestCosts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 100)
 	w.choose(func(s *connection.Settings) { s.Licenses = false })
+	w.engine.Board = w.board(w.notices()) // whose row is read once for all runs of some seconds
 	w.succeed()
 	cost := func() (r job.Run, reads, writes, graph int64) {
 		before, calls := w.cable.passed(), w.tenant.Calls()

@@ -75,7 +75,7 @@ type folded struct {
 }
 
 // take applies an item, and reports whether it matters to us.
-func (f *folded) take(w *worker, it directory.Item) bool {
+func (f *folded) take(w *worker, it *directory.Item) bool {
 	current := f.prior
 	if f.next.ID != "" {
 		current = &f.next
@@ -92,17 +92,18 @@ func (f *folded) take(w *worker, it directory.Item) bool {
 		return true
 	case w.chosenBySettings(&it.Person):
 		if w.inGroups(it.ID) {
-			f.merge(current, it)
+			f.merge(current, *it)
 			return true
 		}
 		if !stored {
 			return false
 		}
-		f.unsure = &it // asked for, before they are taken for gone
+		unsure := *it
+		f.unsure = &unsure // asked for, before they are taken for gone
 	case !stored:
 		return false
 	default:
-		f.leave(current, it, directory.OutOfScope)
+		f.leave(current, *it, directory.OutOfScope)
 		return true
 	}
 	f.next = *current

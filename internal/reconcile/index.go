@@ -1,9 +1,9 @@
 package reconcile
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 
 	"github.com/google/uuid"
@@ -18,8 +18,9 @@ var (
 	// anew: 24 bytes each, 720 kB.
 	maxIndexed = 30000
 	// looseRows is how many rows the index may have before it is made anew, and
-	// one more for every thousand people stored: a row tells of up to 96.
-	looseRows = 256
+	// one more for every fifty people stored: a first run leaves one for each
+	// 96, of two kilobytes, a thousand of which come with one request.
+	looseRows = 1000
 )
 
 // index is who is stored, and by their marks whether a page tells anything new
@@ -39,7 +40,14 @@ func (x *index) of(key [16]byte) directory.Mark {
 }
 
 func (x *index) find(key [16]byte) (at int, ok bool) {
-	return slices.BinarySearchFunc(x.base, key, func(e directory.Indexed, k [16]byte) int { return bytes.Compare(e.Key[:], k[:]) })
+	return slices.BinarySearchFunc(x.base, key, func(e directory.Indexed, k [16]byte) int { return compareKeys(&e.Key, &k) })
+}
+
+func compareKeys(a, b *[16]byte) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:]))
 }
 
 // put takes in what was written of a person. Who is new need not be known in an
@@ -73,7 +81,7 @@ func (x *index) add(sorted int, row []directory.Indexed) (nowSorted int) {
 
 // sort puts the entries in order, and leaves the last of each person.
 func (x *index) sort() {
-	slices.SortStableFunc(x.base, func(a, b directory.Indexed) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	slices.SortStableFunc(x.base, func(a, b directory.Indexed) int { return compareKeys(&a.Key, &b.Key) })
 	n := 0
 	for i, e := range x.base {
 		if i+1 < len(x.base) && x.base[i+1].Key == e.Key {
@@ -141,7 +149,7 @@ func (x *index) unstored(id string) bool {
 // a preview is thrown away with it.
 func (w *worker) scattered() bool {
 	f := &w.fence
-	return w.syncs() && !w.previewing() && f.Index.Rows > looseRows+f.Stored/1000
+	return w.syncs() && !w.previewing() && f.Index.Rows > looseRows+f.Stored/50
 }
 
 // reindex is the phase that makes a scattered index anew.

@@ -23,6 +23,9 @@ const (
 
 // isErased reports whether somebody was erased, and so is not stored again.
 func (w *worker) isErased(id string) bool {
+	if len(w.erased) == 0 {
+		return false
+	}
 	k, ok := directory.Key(id)
 	_, erased := w.erased[k]
 	return ok && erased

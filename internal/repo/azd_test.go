@@ -81,7 +81,8 @@ func TestHookPreview(t *testing.T) {
 // remembered; afterwards it learns address and identity.
 func TestHooksRegister(t *testing.T) {
 	const id = "11111111-2222-3333-4444-555555555555"
-	stubs := map[string]string{"azd": "", "go": "echo ENTRA_APP_ID=" + id + "; echo ENTRA_APPS=base=" + id + "; echo OTHER=1"}
+	// azd takes whatever it is given to read.
+	stubs := map[string]string{"azd": "cat >/dev/null", "go": "echo ENTRA_APP_ID=" + id + "; echo ENTRA_APPS=base=" + id + "; echo OTHER=1"}
 	preview := "AZD_ALPHA_ENABLE_LANGUAGE_CUSTOM=true"
 
 	_, log, ok := hook(t, "preprovision.sh", stubs, preview)
@@ -96,10 +97,24 @@ func TestHooksRegister(t *testing.T) {
 		t.Errorf("preprovision, without the preview feature: %v, called\n%s", ok, log)
 	}
 
+	for product, pass := range map[string]bool{`The "Good" App`: false, `a\b`: false, "Zoë’s “App” (1) $x 'y' *": true} {
+		if out, _, ok := hook(t, "preprovision.sh", stubs, preview, "ROLLCALL_ENTRA_APP_ID="+id, "ROLLCALL_PRODUCT_NAME="+product); ok != pass || strings.Contains(out, "ROLLCALL_PRODUCT_NAME") == pass {
+			t.Errorf("preprovision, product %s: %v, said %s", product, ok, out)
+		}
+	}
+
 	after := []string{"ROLLCALL_REDIRECT_URI=https://a.example/consent/callback", "ROLLCALL_IDENTITY_PRINCIPAL_ID=" + id}
 	_, log, ok = hook(t, "postprovision.sh", stubs, after...)
 	if !ok || !strings.HasPrefix(log, "go run ./handler register-app -redirect-uri https://a.example/consent/callback -identity "+id+"\n") {
 		t.Errorf("postprovision: %v, called\n%s", ok, log)
+	}
+
+	// A vault is brought back once.
+	if _, log, ok := hook(t, "postprovision.sh", stubs, append(after, "ROLLCALL_RECOVER_VAULT=true")...); !ok || !strings.HasPrefix(log, "azd env set ROLLCALL_RECOVER_VAULT false\n") {
+		t.Errorf("postprovision, vault recovered: %v, called\n%s", ok, log)
+	}
+	if strings.Contains(log, "RECOVER") {
+		t.Errorf("postprovision, no vault recovered: called\n%s", log)
 	}
 
 	// Who may not register apps is told what to ask for: before, that ends it;

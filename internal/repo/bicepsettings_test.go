@@ -15,7 +15,7 @@ import (
 // hostSettings are those that the Functions host reads. Source: Azure
 // Functions documentation, "App settings reference" and "Connections".
 var hostSettings = []string{
-	"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId", "AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__tableServiceUri",
+	"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId", "AzureWebJobsStorage__accountName", "AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__tableServiceUri",
 	"ServiceBusConnection__credential", "ServiceBusConnection__clientId",
 	"APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
 }

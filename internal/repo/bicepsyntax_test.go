@@ -14,9 +14,9 @@ import (
 
 // node is one of tree-sitter's, as testdata/bicep.mjs prints it.
 type node struct {
-	Type, Field, Text string
-	Line              int
-	Nodes             []*node
+	Type, Field, Text, Source string
+	Line                      int
+	Nodes                     []*node
 }
 
 // declaration is a parameter, variable, type, module or output.

@@ -134,6 +134,11 @@ func TestDeployFitsTheRest(t *testing.T) {
 	if used < least {
 		t.Error("deploy.yml installs an azd that azure.yaml refuses")
 	}
+	// It waits for the code that it deployed: the tag's, as the binary tells it.
+	header := strings.ToLower(found(t, "handler/commit.go", `commitHeader = "(.+)"`))
+	if !strings.Contains(text, "ref: refs/tags/${{ inputs.release }}") || !strings.Contains(text, "commit=$(git rev-parse HEAD)") || !strings.Contains(text, `grep -qix "`+header+`: $commit" <<<"$head"`) {
+		t.Errorf("deploy.yml does not wait for %s of the release", header)
+	}
 	vars := regexp.MustCompile(`vars\.([A-Z_]+)`).FindAllStringSubmatch(text, -1)
 	for _, m := range vars {
 		if !strings.Contains(releases, "`"+m[1]+"`") {

@@ -55,6 +55,8 @@ func (j *Janitor) round(ctx context.Context, of int, now time.Time) error {
 	if short != nil {
 		keep(last)
 		j.Log.WarnContext(ctx, "sweep ended early; the next one goes on", "objects", begun, "of", of, "after", last, "err", short)
+	} else { // an alert waits for one of the two
+		j.Log.InfoContext(ctx, "sweep ended", "objects", begun, "took", j.Now().Sub(now))
 	}
 	return cmp.Or(first, failed, short)
 }

@@ -41,7 +41,8 @@ func sweepOfMany(t *testing.T) {
 	begin := time.Now()
 	begun, log, err := f.limited(t, 5*time.Minute)
 	// 10,000 calls of 5 ms, 16 at a time, and 41 pages and 30 places.
-	if took := time.Since(begin); begun != many || f.most != 16 || took > 5*time.Second || log != "" || err != nil {
+	if took := time.Since(begin); begun != many || f.most != 16 || took > 5*time.Second || err != nil ||
+		strings.Count(log, "\n") != 1 || !strings.Contains(log, fmt.Sprintf(`level=INFO msg="sweep ended" objects=%d took=`, many)) {
 		t.Errorf("%d begun, %d at a time, in %s: %v\n%s", begun, f.most, took, err, log)
 	}
 	for id, n := range f.visited {

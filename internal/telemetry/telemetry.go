@@ -17,11 +17,9 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -69,36 +67,26 @@ type Telemetry struct {
 // is something to send.
 func New(o Options) (_ *Telemetry, err error) {
 	defer fault.Wrap(&err, "telemetry")
-	ctx := context.Background() // the exporters connect to nothing as they are made
-	spans, err := otlptracehttp.New(ctx,
-		otlptracehttp.WithEndpointURL(o.Endpoint+"/v1/traces"), otlptracehttp.WithHeaders(o.Headers), otlptracehttp.WithTimeout(sending),
-		otlptracehttp.WithHTTPClient(o.Client), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: time.Second, MaxInterval: delay, MaxElapsedTime: sending}))
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := otlpmetrichttp.New(ctx,
-		otlpmetrichttp.WithEndpointURL(o.Endpoint+"/v1/metrics"), otlpmetrichttp.WithHeaders(o.Headers), otlpmetrichttp.WithTimeout(sending),
-		otlpmetrichttp.WithHTTPClient(o.Client), otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{Enabled: true, InitialInterval: time.Second, MaxInterval: delay, MaxElapsedTime: sending}),
-		// Instances come and go: what each adds up is of no use to anybody.
-		otlpmetrichttp.WithTemporalitySelector(func(sdkmetric.InstrumentKind) metricdata.Temporality { return metricdata.DeltaTemporality }))
-	if err != nil {
-		return nil, errors.Join(err, spans.Shutdown(ctx))
-	}
+	to := func(path string) sender { return sender{url: o.Endpoint + path, headers: o.Headers, client: o.Client} }
 	// OpenTelemetry has one place in a process for its own trouble.
 	otel.SetErrorHandler(&complaints{log: o.Log, now: time.Now})
 	about := resource.NewSchemaless(attribute.String("service.name", "rollcall"))
 	t := &Telemetry{
 		spans: sdktrace.NewTracerProvider(sdktrace.WithResource(about),
 			sdktrace.WithSampler(sampler(o.Percent)),
-			sdktrace.WithBatcher(spans, sdktrace.WithBatchTimeout(delay), sdktrace.WithExportTimeout(sending), sdktrace.WithMaxQueueSize(queued))),
+			sdktrace.WithBatcher(spanExporter{to("/v1/traces")}, sdktrace.WithBatchTimeout(delay), sdktrace.WithExportTimeout(sending), sdktrace.WithMaxQueueSize(queued))),
 		meters: sdkmetric.NewMeterProvider(sdkmetric.WithResource(about),
-			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(quietly{metrics}, sdkmetric.WithInterval(delay), sdkmetric.WithTimeout(sending)))),
+			// Not the SDK's 2,000: of what varies only connections are many, and one
+			// beyond the limit would be told of no more.
+			sdkmetric.WithCardinalityLimit(0),
+			sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // they are not sent
+			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter{to("/v1/metrics")}, sdkmetric.WithInterval(delay), sdkmetric.WithTimeout(sending)))),
 	}
 	// Never OpenTelemetry's global provider: the Graph SDK would find it there,
 	// and record the addresses that it calls.
 	t.tracer = t.spans.Tracer("rollcall")
 	if t.metrics, err = newInstruments(t.meters.Meter("rollcall")); err != nil {
-		return nil, errors.Join(err, t.Close(ctx))
+		return nil, errors.Join(err, t.Close(context.Background()))
 	}
 	return t, nil
 }
@@ -152,18 +140,6 @@ func end(span trace.Span, err error) {
 		span.SetAttributes(attribute.String("error.type", e.Kind.String()), attribute.String("rollcall.code", word(e.Code)))
 	}
 	span.End()
-}
-
-// quietly exports metrics if there are any.
-type quietly struct{ sdkmetric.Exporter }
-
-func (q quietly) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
-	for _, s := range m.ScopeMetrics {
-		if len(s.Metrics) > 0 {
-			return q.Exporter.Export(ctx, m)
-		}
-	}
-	return nil
 }
 
 // complaints logs what OpenTelemetry cannot do, once in a while.

@@ -1,7 +1,8 @@
 // Parses the Bicep files named on the command line with tree-sitter, and
 // prints their syntax trees as one JSON object by file. A node is
-// {type, field, line, text, nodes}: nodes are its named children; text is
-// that of a leaf; field and line are left out where they say nothing.
+// {type, field, line, text, source, nodes}: nodes are its named children; text
+// is that of a leaf; source is how others are written, if in one line; field and
+// line are left out where they say nothing.
 // Whatever did not parse is in a node of type ERROR or MISSING.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -25,6 +26,7 @@ function plain(node, field) {
     field,
     line: node.startPosition.row + 1,
     text: nodes.length ? undefined : node.text,
+    source: nodes.length && !node.text.includes('\n') ? node.text : undefined,
     nodes: nodes.length ? nodes : undefined,
   };
 }
