@@ -7,9 +7,14 @@ export CGO_ENABLED := 0
 DIST       ?= dist
 ARCH       ?= amd64
 RUNS       ?= 50
+PEOPLE     ?= 500000
+TEAMS      ?= 5000
+MEMBERSHIPS ?= 2000000
 CELLS      ?= .
 FUZZTIME   ?= 30s
-GO_DIRS    := functions handler internal
+GO_DIRS    := functions handler internal perf
+# What of perf compiles without the typed models.
+PERF       := . ./azure ./crowd ./floor ./graphd ./ours ./side ./tabled ./wires
 BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrome headless_shell chromium-headless-shell
 
 # The binary tells its commit, except where git refuses to (another user's
@@ -17,7 +22,7 @@ BROWSERS   := chromium chromium-browser google-chrome google-chrome-stable chrom
 BUILD = go build -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help test check dist sandbox demo crash faults bench fuzz deps packages tools ready clean
+.PHONY: help test check dist sandbox demo crash faults bench scale fuzz deps packages tools ready clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +30,7 @@ help: ## list these commands
 test: tools ## everything that must be green before a commit, in CI too
 	@$(MAKE) --no-print-directory -j2 --output-sync deps ready
 	ROLLCALL_REQUIRE_NODE=1 ROLLCALL_REQUIRE_BROWSER=1 ROLLCALL_REQUIRE_TOOLS=1 CGO_ENABLED=1 go test -race -shuffle=on ./...
+	cd perf && go test $(PERF)
 
 # What Go compiles while npm and apt download.
 ready: check
@@ -35,6 +41,7 @@ check: ## formatting, vet, staticcheck, go.mod
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
+	cd perf && go vet $(PERF) && go tool -modfile ../go.mod staticcheck $(PERF)
 
 # The host looks for function.json only in the first-level folders of the
 # package's root. Modes are set: what unpacks a deployment may keep them.
@@ -66,8 +73,17 @@ faults: tools node_modules/.package-lock.json ## let every fault hit every reque
 	@go test -c -o build/faults.test ./internal/reconcile
 	cd internal/reconcile && ROLLCALL_FAULTS='$(CELLS)' "$(CURDIR)/build/faults.test" -test.run 'TestFaults$$' -test.parallel 4 -test.timeout 60m
 
-bench: ## what the shipped binary weighs and how fast it starts; fails beyond its limits
-	@go test -run '^$$' -bench Package -benchtime 15x ./internal/repo
+bench: build/perf ## Rollcall beside what could be used instead; TARGETS="P6 P8" for some; fails where it falls short
+	@cd perf && ../build/perf $(if $(TARGETS),$(TARGETS),-write ../docs/performance.md)
+
+scale: build/perf ## a tenant of PEOPLE, TEAMS and MEMBERSHIPS through four kinds of runs
+	@cd perf && ../build/perf scale -people $(PEOPLE) -teams $(TEAMS) -memberships $(MEMBERSHIPS)
+
+# A module of its own: one side of it compiles the Graph SDK's typed models,
+# minutes of work and 5 GB of memory, when a target first needs it.
+.PHONY: build/perf
+build/perf: tools
+	@cd perf && $(BUILD) -o ../$@ .
 
 fuzz: ## run every fuzzer for FUZZTIME=30s
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' $(GO_DIRS) | xargs -n1 dirname | sort -u); do \

@@ -39,6 +39,11 @@ import (
 // may take: less than the 230 s after which Azure's front end gives up.
 const httpDeadline = 2 * time.Minute
 
+// lanes is how many pages of a first list of people are asked for at once: 8 of
+// 999 people bring more than one partition of Table Storage takes, 2,000 rows a
+// second.
+const lanes = 8
+
 // build makes the concrete parts, joins them and returns the route table. It
 // sends nothing. A nil seen records nothing.
 func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Telemetry) (http.Handler, error) {
@@ -74,6 +79,7 @@ func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Tel
 	if err != nil {
 		return nil, err
 	}
+	msgraph.Now = now
 	links, err := consent.NewLinks(c.publicURL, c.linkKeys...)
 	if err != nil {
 		return nil, err
@@ -90,8 +96,9 @@ func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Tel
 	}
 	engine := &reconcile.Engine{
 		Graph: msgraph, Store: store, Connections: store, Queue: jobs, Audit: store, Watch: seen, Now: now, Log: log,
+		Board:  &reconcile.Board{Rows: store, Now: now, Log: log},
 		Budget: c.budget, MinDelay: c.minDelay, MaxDelay: c.maxDelay, MaxAge: c.maxAge,
-		Guard: c.guard, FullEvery: c.fullEvery, ArchivedMaxAge: c.archived,
+		Lanes: lanes, Guard: c.guard, FullEvery: c.fullEvery, ArchivedMaxAge: c.archived,
 	}
 	verifier := &consent.Verifier{
 		Connections: store, Queue: jobs, Prober: msgraph, Starter: scheduler, Audit: store, Base: c.verify, Now: now, Log: log,

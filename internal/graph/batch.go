@@ -91,8 +91,14 @@ func (c *Client) chunk(ctx context.Context, tenant connection.Access, needs stri
 
 // post does one $batch.
 func (c *Client) post(ctx context.Context, tenant connection.Access, needs string, requests []inner) ([]reply, error) {
+	terms := priority(ctx)
+	taken := 0
 	for i := range requests {
 		requests[i].ID = strconv.Itoa(i + 1)
+		taken += cost(requests[i].URL)
+		if terms != "" { // each is throttled for itself
+			requests[i].Headers = with(requests[i].Headers, priorityHeader, terms)
+		}
 	}
 	body, err := json.Marshal(map[string]any{"requests": requests})
 	if err != nil {
@@ -101,7 +107,7 @@ func (c *Client) post(ctx context.Context, tenant connection.Access, needs strin
 	var seen answer
 	defer seen.count(ctx)
 	var replies []reply
-	err = c.exchange(ctx, tenant, call{method: abstractions.POST, link: c.base + "/$batch", body: body, needs: needs}, &seen, func(b []byte) (err error) {
+	err = c.exchange(ctx, tenant, call{method: abstractions.POST, link: c.base + "/$batch", body: body, needs: needs, units: taken}, &seen, func(b []byte) (err error) {
 		replies, err = decodeBatch(b, len(requests))
 		return err
 	})
@@ -117,8 +123,18 @@ func (c *Client) post(ctx context.Context, tenant connection.Access, needs strin
 	}
 	for i := range replies {
 		seen.units += units(replies[i].header)
+		c.pacer.Tell(c.Now(), tenant, replies[i].header, 0)
 	}
 	return replies, nil
+}
+
+// with is the headers and one more.
+func with(h map[string]string, name, value string) map[string]string {
+	if h == nil {
+		h = map[string]string{}
+	}
+	h[name] = value
+	return h
 }
 
 // decodeBatch reads the responses to n requests, whose IDs are 1 to n. The

@@ -52,6 +52,12 @@ type Client struct {
 	creds Credentials
 	sdk   abstractions.RequestAdapter
 	plain http.RoundTripper // without the SDK, and so without a token
+	pacer Pacer
+
+	// Now is the clock of the pacing, and Sleep waits for so long or until ctx
+	// ends. [New] sets both.
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // New returns a client of the Graph at endpoint, such as
@@ -86,7 +92,7 @@ func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Clie
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "graph: endpoint %q: %w", endpoint, err)
 	}
-	return &Client{base: base + "/v1.0", creds: creds, sdk: adapter, plain: transport}, nil
+	return &Client{base: base + "/v1.0", creds: creds, sdk: adapter, plain: transport, Now: time.Now, Sleep: sleep}, nil
 }
 
 // lent is the credential of the call that the context is of. The SDK has one
@@ -184,6 +190,9 @@ type call struct {
 	eventual bool
 	// accept is the header Accept if it is not JSON's, prefer the header Prefer.
 	accept, prefer string
+	// units is what the requests of a batch are taken to cost; 0 is what the
+	// link says.
+	units int
 	// bare allows a success without a body; told puts Graph's message into the
 	// error, for a caller who may read it.
 	bare, told bool
@@ -232,6 +241,14 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	ri, err := q.request()
 	if err != nil {
 		return err
+	}
+	cost, err := c.pace(ctx, tenant, &q)
+	if err != nil {
+		return err
+	}
+	defer func() { c.pacer.Tell(c.Now(), tenant, seen.header, cost) }()
+	if p := priority(ctx); p != "" {
+		ri.Headers.Add(priorityHeader, p)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

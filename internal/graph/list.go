@@ -29,15 +29,19 @@ func (c *Client) LatestPeople(ctx context.Context, tenant connection.Access, pro
 }
 
 // CountPeople returns how many users the tenant has whose user principal names
-// begin with the prefix, in any case; an empty one counts all. The count comes
-// from an index that may be some minutes behind.
-func (c *Client) CountPeople(ctx context.Context, tenant connection.Access, prefix string) (n int, err error) {
+// begin with one of the prefixes, in any case; without any, of all. The count
+// comes from an index that may be some minutes behind.
+func (c *Client) CountPeople(ctx context.Context, tenant connection.Access, prefixes ...string) (n int, err error) {
 	defer fault.Wrap(&err, "graph: count of users of tenant %s", tenant)
 	link := c.base + "/users/$count"
-	if prefix != "" {
-		link += "?$filter=" + begins(prefix)
+	if len(prefixes) > 0 {
+		link += "?$filter=" + begins(prefixes)
 	}
-	return ask(ctx, c, tenant, call{link: link, accept: "text/plain", eventual: true, needs: "User.Read.All"}, decodeCount)
+	n, err = ask(ctx, c, tenant, call{link: link, accept: "text/plain", eventual: true, needs: "User.Read.All"}, decodeCount)
+	if err == nil && len(prefixes) == 0 {
+		c.pacer.Learn(c.Now(), tenant, n)
+	}
+	return n, err
 }
 
 // decodeCount reads a number in plain text, with or without a byte order mark.
@@ -51,24 +55,24 @@ func decodeCount(b []byte) (int, error) {
 }
 
 // ListPeople returns one page of the users whose user principal names begin
-// with the prefix, in any case, or of all: at most 999, with the properties
-// named as Graph does and their managers. An empty link begins; any other
-// brings its own prefix and properties. A link that Graph has forgotten is
+// with one of the prefixes, in any case, or of all: at most 999, with the
+// properties named as Graph does and their managers. An empty link begins; any
+// other brings its own prefixes and properties. A link that Graph has forgotten is
 // [fault.Expired]. The items share memory, as those of [DecodePeople] do.
 //
 // The order is Graph's, and what changes while the list is read may be on it
 // twice or not at all.
-func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefix, link string, properties []string) (p directory.ListPage, err error) {
+func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string) (p directory.ListPage, err error) {
 	defer fault.Wrap(&err, "graph: list of users of tenant %s", tenant)
 	q := call{link: link, given: link != "", needs: "User.Read.All"}
 	if !q.given {
 		names, expand := selection(properties)
 		q.link = c.base + "/users?$top=999&$select=" + url.QueryEscape(names) + expand
-		if prefix != "" {
+		if len(prefixes) > 0 {
 			// A basic filter: an advanced one, over the index, cannot go with
 			// $expand. Source: Microsoft Graph documentation, "Advanced query
 			// capabilities".
-			q.link += "&$filter=" + begins(prefix)
+			q.link += "&$filter=" + begins(prefixes)
 		}
 	}
 	return ask(ctx, c, tenant, q, DecodeList)
@@ -104,7 +108,10 @@ func selection(properties []string) (names, expand string) {
 
 // begins is a filter on the beginning of the user principal name, as it goes
 // into a query.
-func begins(prefix string) string {
-	filter := "startswith(userPrincipalName,'" + strings.ReplaceAll(prefix, "'", "''") + "')"
-	return strings.ReplaceAll(url.QueryEscape(filter), "+", "%20")
+func begins(prefixes []string) string {
+	tests := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		tests[i] = "startswith(userPrincipalName,'" + strings.ReplaceAll(p, "'", "''") + "')"
+	}
+	return strings.ReplaceAll(url.QueryEscape(strings.Join(tests, " or ")), "+", "%20")
 }

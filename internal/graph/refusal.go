@@ -42,12 +42,10 @@ func judge(status int, header http.Header, code, needs string) *fault.Error {
 	e := &fault.Error{Code: code, Err: fmt.Errorf("status %d %s", status, code)}
 	switch status {
 	case http.StatusTooManyRequests:
-		e.Kind = fault.Throttled
-		e.After = retryAfter(header, time.Now())
+		throttle(e, header)
 	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		e.After = retryAfter(header, time.Now())
-		if e.After > 0 {
-			e.Kind = fault.Throttled
+		if retryAfter(header, clockOf(header)) > 0 || wideScope(header) != "" {
+			throttle(e, header)
 		}
 	case http.StatusGone:
 		e.Kind = fault.Expired
@@ -80,9 +78,30 @@ func judge(status int, header http.Header, code, needs string) *fault.Error {
 	return e
 }
 
+// throttle makes e the demand to wait that the header tells.
+func throttle(e *fault.Error, header http.Header) {
+	e.Kind, e.After, e.Scope = fault.Throttled, retryAfter(header, clockOf(header)), wideScope(header)
+	if e.Scope != "" && e.After == 0 {
+		e.After = wideAfter
+	}
+}
+
+// wideAfter is the wait of a whole app where Microsoft names none: the window
+// of its limit. Source: Microsoft Graph documentation, "Throttling limits".
+const wideAfter = 20 * time.Second
+
 // maxAfter bounds what a server can make us wait; Graph's own waits are
 // minutes.
 const maxAfter = 6 * time.Hour
+
+// clockOf is the time by the clock of whoever wrote the header, by which its
+// dates count: ours may be off.
+func clockOf(h http.Header) time.Time {
+	if now, err := http.ParseTime(h.Get("Date")); err == nil {
+		return now
+	}
+	return time.Now()
+}
 
 // retryAfter reads the header in each of its forms: seconds, seconds with a
 // fraction, or a date; 0 if there is none. A fraction is rounded up.

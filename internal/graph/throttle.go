@@ -241,6 +241,21 @@ func has(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
+// pace holds a request back until it may be made, and returns what was taken of
+// the budget for it, where the response tells the true cost.
+func (c *Client) pace(ctx context.Context, tenant connection.Access, q *call) (taken int, err error) {
+	units := q.units
+	if units == 0 {
+		units = cost(strings.TrimPrefix(q.link, c.base))
+		taken = units
+	}
+	d, err := c.pacer.Reserve(c.Now(), tenant, job.TermsOf(ctx), units)
+	if err == nil && d > 0 {
+		err = c.Sleep(ctx, d)
+	}
+	return taken, err
+}
+
 // sleep waits in real time, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
@@ -287,9 +302,11 @@ func cost(rest string) int {
 	return max(n, 1)
 }
 
-// priority is the value of x-ms-throttle-priority, by which Microsoft chooses
-// whom to throttle first; empty for the usual. Source: Microsoft Graph
-// documentation, "Throttling limits".
+// priorityHeader is that by which Microsoft chooses whom to throttle first.
+// Source: Microsoft Graph documentation, "Throttling limits".
+const priorityHeader = "x-ms-throttle-priority"
+
+// priority is its value; empty for the usual.
 func priority(ctx context.Context) string {
 	switch job.TermsOf(ctx).Priority {
 	case job.Low:

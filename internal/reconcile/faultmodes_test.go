@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ var modes = []mode{
 	{"full", (*stage).silent, (*stage).sync, 1, func(s *stage) (string, string) { return s.people[6].ID, s.teams[0] }},
 	{"decision", (*stage).planned, (*stage).approve, 0, nil},
 	{"person", (*stage).moved, (*stage).byName, 0, func(s *stage) (string, string) { return s.people[7].ID, s.teams[0] }},
+	{"listed", (*stage).inLanes, (*stage).sync, 2, func(s *stage) (string, string) { return s.people[6].ID, s.teams[0] }},
+	{"remade", (*stage).unindexed, (*stage).sync, 1, func(s *stage) (string, string) { return s.people[6].ID, s.teams[0] }},
 }
 
 // stage is a customer of whom everything is synced, chosen by two scope groups
@@ -57,6 +60,9 @@ type stage struct {
 	back []string
 	// asked are the people whom the run is for.
 	asked []string
+	// meanwhile is done once, when the first page of a list of people is asked
+	// for.
+	meanwhile sync.Once
 }
 
 // snapshot is who and what was at Microsoft and is stored.
@@ -126,9 +132,18 @@ func (s *stage) shift(group string, people ...int) {
 	}
 }
 
-// RoundTrip makes the mailbox report one of the stage's day, and leaves the
-// hushed out of the rounds of changes.
+// RoundTrip makes the mailbox report one of the stage's day, leaves the hushed
+// out of the rounds of changes, and makes the pages of lists small.
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.Contains(req.URL.RawQuery, "startswith") && strings.HasSuffix(req.URL.Path, "/users") {
+		s.meanwhile.Do(func() {
+			for i, p := range s.people {
+				s.ok(s.tenant.Update(p.ID, tenant.Fields{"jobTitle": fmt.Sprint("Meanwhile ", i%3)}))
+			}
+		})
+		req = req.Clone(req.Context())
+		req.URL.RawQuery = strings.Replace(req.URL.RawQuery, "top=999", "top=5", 1)
+	}
 	paper := report{wires.Transport, func(rows []string) []string {
 		for i, r := range rows {
 			if _, rest, ok := strings.Cut(r, ","); ok {
@@ -140,6 +155,19 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	return edits{paper, "/delta", func(m map[string]any) {
 		m["value"] = slices.DeleteFunc(m["value"].([]any), func(v any) bool { return s.hushed[v.(map[string]any)["id"].(string)] })
 	}}.RoundTrip(req)
+}
+
+// inLanes lets the first run list people in parallel. Everybody is edited
+// meanwhile, so that catching up takes several pages.
+func (s *stage) inLanes() { s.engine.Lanes = 3 }
+
+// unindexed is silent, and has no index of those who are stored.
+func (s *stage) unindexed() {
+	s.silent()
+	f := s.fence()
+	f.Index = job.Index{}
+	_, err := s.store.Commit(s.ctx, s.conn, f, directory.Batch{})
+	s.ok(err)
 }
 
 // known does a run that nothing disturbs, and notes what is stored then.

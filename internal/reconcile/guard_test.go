@@ -228,11 +228,11 @@ func TestDecisionIsNoSync(t *testing.T) {
 	w := guarded(t, 40)
 	gone := w.leaves(10)
 	held := w.run()
-	fired := wires.Fault(t, w.tenant, fault.Fault{Path: fault.UsersDelta, Kind: fault.Forbidden})
+	refuses, err := wires.Microsoft.AddFault(fault.Fault{Tenant: w.tenant.ID, Path: fault.UsersDelta, Kind: fault.Forbidden})
+	w.ok(err)
 	if r := w.run(); r.State != job.RunFailed {
 		t.Fatalf("run %+v", r)
 	}
-	fired()
 	before := w.connection()
 	for _, id := range gone[:4] {
 		w.ok(w.tenant.Restore(id))
@@ -243,7 +243,7 @@ func TestDecisionIsNoSync(t *testing.T) {
 	if c := w.connection(); c.Status != connection.Failed || c.Problem == nil || !c.LastSuccess.Equal(before.LastSuccess) {
 		t.Errorf("after a failure and a decision the connection is %s, %+v", c.Status, c.Problem)
 	}
-	wires.Microsoft.ClearFaults()
+	wires.Microsoft.ClearFault(refuses)
 	if r := w.succeed(); r.Archived != 0 {
 		t.Errorf("the sync after: %+v", r)
 	}

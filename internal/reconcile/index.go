@@ -99,12 +99,6 @@ func (w *worker) loadIndex(ctx context.Context) (*index, error) {
 	if f.Index.From == 0 {
 		return nil, nil
 	}
-	if w.previewing() && f.Index.From < previewSeq { // the connection's own, which may have been made anew since
-		live, err := w.Store.Fence(ctx, w.conn.ID)
-		if err != nil || live.Index.From != f.Index.From {
-			return nil, err
-		}
-	}
 	x := &index{base: make([]directory.Indexed, 0, f.Stored+f.Stored/16)}
 	sorted := 0
 	err := w.Store.Index(ctx, w.part, f.Index.From, func(row []directory.Indexed) error {
@@ -113,6 +107,12 @@ func (w *worker) loadIndex(ctx context.Context) (*index, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if w.previewing() && f.Index.From < previewSeq { // the connection's own: rows of one that is made anew go
+		live, err := w.Store.Fence(ctx, w.conn.ID)
+		if err != nil || live.Index.From != f.Index.From {
+			return nil, err
+		}
 	}
 	x.sort()
 	return x, nil
@@ -129,8 +129,9 @@ func (x *index) settles(w *worker, it *directory.Item) bool {
 	if !ok {
 		return false
 	}
-	m := x.of(key)
-	if m&directory.MarkPlain == 0 || !it.HasManager && m&directory.MarkManager != 0 {
+	m, c := x.of(key), &w.fence.People
+	asks := m&directory.MarkManager != 0 || c.Sharded && c.Latest == "" // see [batcher.managers]
+	if m&directory.MarkPlain == 0 || !it.HasManager && asks {
 		return false
 	}
 	return m == directory.MarkOf(&directory.Record{Person: it.Person}) && w.chosenBySettings(&it.Person) && w.inGroups(it.ID)

@@ -2,7 +2,7 @@ package reconcile
 
 import (
 	"context"
-	"encoding/hex"
+	"errors"
 	"sync"
 
 	"rollcall/internal/directory"
@@ -32,11 +32,6 @@ var (
 // maxPrefix bounds how far shards are split.
 const maxPrefix = 6
 
-// alphabet is what a user principal name can consist of before its domain, what
-// is common first: a long shard is better begun early. Source: Microsoft Entra
-// documentation, "UserPrincipalName policies".
-const alphabet = "smajcdbrlkptehngfwvioyzuqx0123456789.-_'!#^~"
-
 // listable reports whether people are to be listed in parallel, or are being.
 func (w *worker) listable() bool {
 	c := &w.fence.People
@@ -52,7 +47,7 @@ func (w *worker) list(ctx context.Context) (first *fetched, err error) {
 			return first, err
 		}
 	}
-	l := &lister{worker: w, doubles: make(map[[16]byte]struct{})}
+	l := &lister{worker: w, doubles: make(map[[16]byte]struct{}), since: make(chan *fetched, 1)}
 	l.idle.L = &l.mu
 	if err := l.follow(ctx); err != nil {
 		if fault.Is(err, fault.Invalid) {
@@ -61,13 +56,15 @@ func (w *worker) list(ctx context.Context) (first *fetched, err error) {
 		return nil, err
 	}
 	c := &w.fence.People
-	if off := c.Listed - c.Expected; max(off, -off) > 10+c.Expected/200 {
-		return nil, w.chain(ctx, fault.New(fault.Unknown, "%d listed, %d counted", c.Listed, c.Expected))
+	// More than were counted are no harm: who came since, or whom the settings
+	// leave out and a shard that was begun anew has had twice.
+	if had := w.fence.Stored + c.Listed; c.Expected-had > 10+c.Expected/200 {
+		return nil, w.chain(ctx, fault.New(fault.Unknown, "%d listed, %d counted", had, c.Expected))
 	}
 	c.Next, c.Latest = c.Latest, ""
 	w.fence.Untidy = true
 	w.index = nil // it does not tell of those whom this slice has listed
-	return nil, nil
+	return <-l.since, nil
 }
 
 // weigh asks at once for all that is needed to choose a way, and begins the list
@@ -75,23 +72,29 @@ func (w *worker) list(ctx context.Context) (first *fetched, err error) {
 func (w *worker) weigh(ctx context.Context) (first *fetched, err error) {
 	var (
 		tenant, properties = w.conn.Access(), w.properties()
-		got                fetched
+		page               = make(chan fetched, 1)
 		latest             string
 		people             int
 		failed             [2]error
 		wg                 sync.WaitGroup
 	)
-	wg.Go(func() { got.page, got.err = w.Graph.People(ctx, tenant, "", properties) })
+	chained, cancel := context.WithCancel(ctx)
+	defer cancel() // a page that is not waited for need not come
+	go func() {
+		p, err := w.Graph.People(chained, tenant, "", properties)
+		page <- fetched{page: p, err: err}
+	}()
 	wg.Go(func() { latest, failed[0] = w.Graph.LatestPeople(ctx, tenant, properties) })
-	wg.Go(func() { people, failed[1] = w.Graph.CountPeople(ctx, tenant, "") })
+	wg.Go(func() { people, failed[1] = w.Graph.CountPeople(ctx, tenant) })
 	wg.Wait()
-	for _, err := range failed {
+	if err := errors.Join(failed[:]...); err != nil || people < minListed {
+		if fault.Is(err, fault.Throttled) {
+			return nil, err
+		}
 		if err != nil {
 			w.log.InfoContext(ctx, "people are not listed in parallel", "err", err)
-			return &got, nil
 		}
-	}
-	if got.err != nil || got.page.Delta != "" || people < minListed {
+		got := <-page
 		return &got, nil
 	}
 	c := &w.fence.People
@@ -127,6 +130,8 @@ type lister struct {
 	busy int // lanes that may find more to do
 	// doubles are those who were listed before their shard was split.
 	doubles map[[16]byte]struct{}
+	// since gets the first page of what has happened since before the list.
+	since chan *fetched
 }
 
 // listed is a page of a shard, and where the shard is after it; if the page
@@ -147,10 +152,11 @@ func (l *lister) follow(ctx context.Context) error {
 	for _, s := range shards {
 		known[s.Name] = s
 	}
-	l.unfold("", known)
-	ctx, cancel := context.WithCancel(ctx)
+	l.begin(known)
+	slice := ctx
+	ctx, cancel := context.WithCancel(slice)
 	defer cancel()
-	pages := l.lanes(ctx)
+	pages := l.lanes(ctx, slice)
 	b := newBatcher(l.worker)
 	for got := range pages {
 		if got.err != nil {
@@ -173,38 +179,52 @@ func (l *lister) follow(ctx context.Context) error {
 	return b.commit(ctx, nil)
 }
 
-// unfold puts on the list of what is to do the shards below a prefix that are
-// not done.
-func (l *lister) unfold(prefix string, known map[string]directory.Shard) {
-	letters := alphabet
-	if prefix != "" {
-		letters += "@" // a name may be as short as that
+// begin puts on the list of what is to do the shards that are not done: as many
+// as there are lanes, each of some first characters.
+func (l *lister) begin(known map[string]directory.Shard) {
+	for _, letters := range deal(alphabet, l.Lanes) {
+		l.unfold("", letters, known)
 	}
-	for _, c := range []byte(letters) {
-		below := prefix + string(c)
-		s := known[shardName(below)]
-		switch {
-		case s.Split:
-			l.unfold(below, known)
-		case !s.Done:
-			s.Name = shardName(below)
-			l.todo = append(l.todo, s)
+}
+
+// unfold puts on the list the shard of those whose names go on after the prefix
+// with one of the letters, unless it is done; if it was split, the shards
+// below it.
+func (l *lister) unfold(prefix, letters string, known map[string]directory.Shard) {
+	prefixes := make([]string, len(letters))
+	for i := range prefixes {
+		prefixes[i] = prefix + letters[i:i+1]
+	}
+	name := shardName(prefixes)
+	switch s := known[name]; {
+	case s.Split:
+		l.split(prefixes, known)
+	case !s.Done:
+		s.Name = name
+		l.todo = append(l.todo, s)
+	}
+}
+
+// split puts on the list the shards below one: each of its letters for itself,
+// or of a single letter those that can follow.
+func (l *lister) split(prefixes []string, known map[string]directory.Shard) {
+	if len(prefixes) > 1 {
+		for _, p := range prefixes {
+			l.unfold(p[:len(p)-1], p[len(p)-1:], known)
 		}
+		return
+	}
+	letters := alphabet + "@" // a name may be as short as that
+	for i := range letters {
+		l.unfold(prefixes[0], letters[i:i+1], known)
 	}
 }
 
-// A shard's name is what its people's names begin with, in hex: not all of the
-// characters can be in a row's key.
-func shardName(prefix string) string { return hex.EncodeToString([]byte(prefix)) }
-
-func prefixOf(s *directory.Shard) string {
-	b, _ := hex.DecodeString(s.Name) // what is no hex lists everybody, which is right, if slow
-	return string(b)
-}
-
-// lanes fetch what is to do, until nothing is left or ctx ends.
-func (l *lister) lanes(ctx context.Context) <-chan listed {
-	pages := make(chan listed)
+// lanes fetch what is to do, until nothing is left or ctx ends; then, if all
+// was fetched, what has happened since.
+func (l *lister) lanes(ctx, slice context.Context) <-chan listed {
+	access, latest, properties := l.conn.Access(), l.fence.People.Latest, l.properties()
+	pages := make(chan listed, l.Lanes) // a lane goes on while its last page waits
 	stop := context.AfterFunc(ctx, l.idle.Broadcast)
 	var lanes sync.WaitGroup
 	for range l.Lanes {
@@ -222,7 +242,12 @@ func (l *lister) lanes(ctx context.Context) <-chan listed {
 	go func() {
 		lanes.Wait()
 		stop()
+		whole := ctx.Err() == nil
 		close(pages)
+		if whole { // asked for while the last pages are written
+			p, err := l.Graph.People(slice, access, latest, properties)
+			l.since <- &fetched{latest, p, err}
+		}
 	}()
 	return pages
 }
@@ -252,10 +277,10 @@ func (l *lister) leave() {
 
 // walk fetches the pages of a shard until its end, or until it is split.
 func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- listed) {
-	prefix := prefixOf(&s)
+	prefixes := prefixesOf(&s)
 	var had [][16]byte
 	for !s.Done && !s.Split {
-		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefix, s.Next, l.properties())
+		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, s.Next, l.properties())
 		got := listed{s, p.Items, err}
 		if err == nil {
 			for i := range p.Items {
@@ -264,7 +289,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 				}
 			}
 			s.Next, s.Pages, s.Done = p.Next, s.Pages+1, p.Next == ""
-			if s.Pages == longShard && !s.Done && l.long(ctx, prefix) {
+			if s.Pages == longShard && !s.Done && l.long(ctx, prefixes) {
 				s.Next, s.Split = "", true
 			}
 			got.shard = s
@@ -284,40 +309,43 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 		for _, key := range had {
 			l.doubles[key] = struct{}{}
 		}
-		l.unfold(prefix, nil)
+		l.split(prefixes, nil)
 		l.idle.Broadcast()
 	}
 }
 
 // long reports whether the rest of a shard is better listed in parallel.
-func (l *lister) long(ctx context.Context, prefix string) bool {
-	if len(prefix) >= maxPrefix {
+func (l *lister) long(ctx context.Context, prefixes []string) bool {
+	if len(prefixes[0]) >= maxPrefix {
 		return false
 	}
-	n, err := l.Graph.CountPeople(ctx, l.conn.Access(), prefix)
+	n, err := l.Graph.CountPeople(ctx, l.conn.Access(), prefixes...)
 	return err == nil && n > 2*longShard*maxListPage
 }
 
 // page takes in a page with the place behind it.
 func (l *lister) page(ctx context.Context, b *batcher, got listed) error {
-	c := &l.fence.People
-	items := got.items[:0]
-	for _, it := range got.items {
-		key, ok := directory.Key(it.ID)
-		if ok && l.double(key) {
+	items, left := got.items[:0], 0
+	for i := range got.items {
+		it := &got.items[i]
+		if key, ok := directory.Key(it.ID); ok && l.double(key) {
 			continue
 		}
-		if l.index == nil || l.index.of(key) == 0 { // else an earlier slice has counted them
-			c.Listed++
+		if l.isErased(it.ID) || !l.chosenBySettings(&it.Person) || !l.inGroups(it.ID) {
+			left++
 		}
-		items = append(items, it)
+		items = append(items, *it)
 	}
 	l.fence.Attempt = 0
 	l.fence.Run.Pages++
 	if err := b.page(ctx, directory.Page{Items: items}); err != nil {
 		return err
 	}
-	return b.place(ctx, got.shard)
+	if err := b.place(ctx, got.shard); err != nil {
+		return err
+	}
+	l.fence.People.Listed += left // committed with the place; who is stored counts there
+	return nil
 }
 
 // double reports, once, whether somebody was listed before their shard was

@@ -137,13 +137,13 @@ func Return(id string, p job.Priority) time.Duration {
 	return time.Duration(h.Sum64() % uint64(rushSpread)).Truncate(time.Millisecond)
 }
 
-// admitted is [fault.Throttled] while a throttle of the connection's app
-// stands. An erasure waits for nobody.
-func (w *worker) admitted(ctx context.Context) error {
-	if w.Board == nil || w.fence.Run.Trigger == job.Erase {
+// Admit is [fault.Throttled] while a throttle of the app stands. A nil board
+// admits everybody.
+func (b *Board) Admit(ctx context.Context, a connection.Access) error {
+	if b == nil {
 		return nil
 	}
-	left := w.Board.Until(ctx, w.conn.Access()).Sub(w.Now())
+	left := b.Until(ctx, a).Sub(b.Now())
 	if left <= 0 {
 		return nil
 	}
@@ -152,27 +152,52 @@ func (w *worker) admitted(ctx context.Context) error {
 	return e
 }
 
-// delay is how long the run waits after what went wrong. A throttle of the whole
-// app is told to everybody.
-func (w *worker) delay(ctx context.Context, e *fault.Error) time.Duration {
+// Delay is how long a connection waits after e. A throttle of the whole app that
+// was met is told to everybody; it is no failure of this connection's, and nor
+// is one that was only heard of, so that only for others backoff is called and
+// counts.
+func (b *Board) Delay(ctx context.Context, a connection.Access, id string, p job.Priority, e *fault.Error, backoff func() time.Duration) time.Duration {
 	d := min(e.After, maxAfter)
-	met := e.Code != job.Standing // what was only heard of is no failed try
-	if met {
-		w.fence.Attempt++
-		d = max(d, w.backoff(w.fence.Attempt))
+	wide := e.Kind == fault.Throttled && e.Scope != ""
+	if !wide && e.Code != job.Standing {
+		d = max(d, backoff())
 	}
-	if e.Kind != fault.Throttled || e.Scope == "" || w.Board == nil {
+	if !wide || b == nil {
 		return d
 	}
-	if met {
-		if err := w.Board.Post(ctx, w.conn.Access(), w.Now().Add(e.After), e.Scope); err != nil {
-			w.log.WarnContext(ctx, "throttle of the app not told to others", "err", err)
+	if e.Code != job.Standing {
+		if err := b.Post(ctx, a, b.Now().Add(e.After), e.Scope); err != nil {
+			b.Log.WarnContext(ctx, "throttle of the app not told to others", "connection", id, "err", err)
 		}
 	}
-	return d + Return(w.conn.ID, w.fence.Run.Trigger.Priority())
+	return d + Return(id, p)
+}
+
+// admitted is [fault.Throttled] while a throttle of the connection's app
+// stands. An erasure waits for nobody.
+func (w *worker) admitted(ctx context.Context) error {
+	if w.fence.Run.Trigger == job.Erase {
+		return nil
+	}
+	return w.Board.Admit(ctx, w.conn.Access())
+}
+
+// delay is how long the run waits after what went wrong.
+func (w *worker) delay(ctx context.Context, e *fault.Error) time.Duration {
+	return w.Board.Delay(ctx, w.conn.Access(), w.conn.ID, w.priority(), e, func() time.Duration {
+		w.fence.Attempt++
+		return w.backoff(w.fence.Attempt)
+	})
+}
+
+// priority is the run's. One that somebody waits for, since theirs comes after
+// it, is as urgent as that.
+func (w *worker) priority() job.Priority {
+	if w.conn.Again == w.fence.Run.ID {
+		return job.High
+	}
+	return w.fence.Run.Trigger.Priority()
 }
 
 // terms are what the slice's requests are made under.
-func (w *worker) terms() job.Terms {
-	return job.Terms{Priority: w.fence.Run.Trigger.Priority(), People: w.fence.Stored}
-}
+func (w *worker) terms() job.Terms { return job.Terms{Priority: w.priority(), People: w.fence.Stored} }

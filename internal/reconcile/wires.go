@@ -27,10 +27,11 @@ type PeopleSource interface {
 type ListSource interface {
 	// LatestPeople is the delta link of what comes from now on.
 	LatestPeople(ctx context.Context, tenant connection.Access, properties []string) (link string, err error)
-	// CountPeople counts those whose user principal name begins with prefix.
-	CountPeople(ctx context.Context, tenant connection.Access, prefix string) (int, error)
+	// CountPeople counts those whose user principal name begins with one of the
+	// prefixes, or all.
+	CountPeople(ctx context.Context, tenant connection.Access, prefixes ...string) (int, error)
 	// ListPeople is one page of them, managers included; an empty link begins.
-	ListPeople(ctx context.Context, tenant connection.Access, prefix, link string, properties []string) (directory.ListPage, error)
+	ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string) (directory.ListPage, error)
 }
 
 // ManagerSource is who reports to whom; an empty ID is nobody.

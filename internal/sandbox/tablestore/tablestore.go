@@ -51,6 +51,9 @@ type Options struct {
 	// leaves the judgement to the store, which ignores signatures as Azurite does.
 	Authorize func(token string) error
 	Log       io.Writer // Azurite's output and one line per refusal; nil discards
+	// Wire is put around what connections are accepted from, below TLS; nil
+	// leaves it as it is.
+	Wire func(net.Listener) net.Listener
 	// Pages are the limits of an answer to a query, of Memory only.
 	Pages Pages
 }
@@ -127,8 +130,11 @@ func Start(ctx context.Context, o Options) (s *Server, err error) {
 		return nil, fmt.Errorf("tablestore: %w", err)
 	}
 	accept := s.listener
+	if o.Wire != nil {
+		accept = o.Wire(accept)
+	}
 	if secure != nil {
-		accept = tls.NewListener(s.listener, secure)
+		accept = tls.NewListener(accept, secure)
 	}
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(accept) }()

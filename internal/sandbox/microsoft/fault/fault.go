@@ -34,6 +34,10 @@ const (
 	CutChunked Kind = "cutChunked" // likewise, without Content-Length
 	Slow       Kind = "slow"       // waits Delay first
 
+	// With an answer, or instead of one, on any Graph path.
+	Near  Kind = "near"  // x-ms-throttle-limit-percentage of Part, with Scope as given
+	Limit Kind = "limit" // Graph's own limits, Divide times smaller: near them it warns, beyond them it is 429
+
 	// In a delta page.
 	Empty     Kind = "empty"     // no items, but a nextLink; on a report, no rows
 	Replay    Kind = "replay"    // up to ten items of earlier pages come again
@@ -50,7 +54,7 @@ const (
 	Forge   Kind = "forge"   // an ID token that is false in the way that Forgery names
 )
 
-var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Empty, Replay, Duplicate, Flap, Permute, Omit, AADSTS, NoRoles, Forge}
+var kinds = []Kind{Throttle, Error, Forbidden, Resync, Expired, Cut, CutChunked, Slow, Near, Limit, Empty, Replay, Duplicate, Flap, Permute, Omit, AADSTS, NoRoles, Forge}
 
 // Paths are the kinds of requests that faults and counters distinguish.
 const (
@@ -118,13 +122,15 @@ type Fault struct {
 	Skip   int    `json:"skip"`  // let this many matching requests through first
 	Count  int    `json:"count"` // times to fire; 0: until cleared
 
-	Status     int           `json:"status"`     // of Error
-	RetryAfter string        `json:"retryAfter"` // header value, or "date:30s" for an HTTP date that far ahead; empty: no header
-	Scope      string        `json:"scope"`      // x-ms-throttle-scope; empty: Tenant_Application/…; "none": no header
-	Code       int           `json:"code"`       // of AADSTS, such as 7000229
-	Delay      time.Duration `json:"delay"`      // of Slow; in JSON as in "1.5s"
-	Object     string        `json:"object"`     // ID of what Omit leaves out
-	Forgery    string        `json:"forgery"`    // of Forge: one of Forgeries
+	Status     int           `json:"status"`           // of Error
+	RetryAfter string        `json:"retryAfter"`       // header value, or "date:30s" for an HTTP date that far ahead; empty: no header
+	Scope      string        `json:"scope"`            // x-ms-throttle-scope; empty: Tenant_Application/…; "none": no header
+	Part       float64       `json:"part,omitempty"`   // of Near: 0.8 to 1.8
+	Divide     int           `json:"divide,omitempty"` // of Limit; 0: not at all
+	Code       int           `json:"code"`             // of AADSTS, such as 7000229
+	Delay      time.Duration `json:"delay"`            // of Slow; in JSON as in "1.5s"
+	Object     string        `json:"object"`           // ID of what Omit leaves out
+	Forgery    string        `json:"forgery"`          // of Forge: one of Forgeries
 }
 
 // plain is Fault without its methods; in JSON a delay is a text.
@@ -190,6 +196,10 @@ func (f Fault) Check() error {
 		return fmt.Errorf("%w: object: omit needs one, and nothing else does", ErrInvalid)
 	case f.Kind == Forge && !slices.Contains(Forgeries, f.Forgery):
 		return fmt.Errorf("%w: forgery %q: want one of %v", ErrInvalid, f.Forgery, Forgeries)
+	case (f.Kind == Near) != (f.Part != 0) || f.Kind == Near && !(f.Part >= 0.8 && f.Part <= 1.8):
+		return fmt.Errorf("%w: part %g: near needs 0.8 to 1.8, and nothing else has one", ErrInvalid, f.Part)
+	case f.Divide < 0 || f.Divide > 0 && f.Kind != Limit:
+		return fmt.Errorf("%w: divide %d: limit takes a whole number from 0, and nothing else does", ErrInvalid, f.Divide)
 	case f.Skip < 0 || f.Count < 0:
 		return fmt.Errorf("%w: skip and count must not be negative", ErrInvalid)
 	}
@@ -266,6 +276,19 @@ func (s *Set) Take(tenant, path string, of ...Kind) (Fault, bool) {
 			s.retire(i)
 		}
 		return e.Fault, true
+	}
+	return Fault{}, false
+}
+
+// Armed is the fault that [Set.Take] would fire, but for those that it lets
+// through first. It fires nothing.
+func (s *Set) Armed(tenant, path string, kind Kind) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.armed {
+		if e.Kind == kind && e.covers(tenant, path) {
+			return e.Fault, true
+		}
 	}
 	return Fault{}, false
 }

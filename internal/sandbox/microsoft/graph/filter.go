@@ -20,12 +20,12 @@ const (
 // filter parses the part of OData's $filter that Graph offers for users: eq,
 // ne and in on text and accountEnabled, startswith, and, or, not. Text is
 // compared without regard to case.
-func filter(s string) (test, error) {
+func filter(s string) (who tenant.Filter, err error) {
 	if s == "" {
-		return nil, nil
+		return who, nil
 	}
 	if len(s) > maxFilter {
-		return nil, fmt.Errorf("%w: invalid filter clause: longer than %d bytes", errQuery, maxFilter)
+		return who, fmt.Errorf("%w: invalid filter clause: longer than %d bytes", errQuery, maxFilter)
 	}
 	p := &parser{rest: s}
 	t, err := p.or(0)
@@ -33,13 +33,21 @@ func filter(s string) (test, error) {
 		err = p.unexpected()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: invalid filter clause: %v", errQuery, err)
+		return who, fmt.Errorf("%w: invalid filter clause: %v", errQuery, err)
 	}
-	return t, nil
+	if who.Match = t; p.tests == 1 && !p.negated { // nothing else could let anybody in
+		who.Begin = p.begin
+	}
+	return who, nil
 }
 
 // parser reads tokens off the front of rest.
-type parser struct{ rest string }
+type parser struct {
+	rest    string
+	tests   int    // comparisons so far
+	negated bool   // there was a not
+	begin   string // what the last startswith of a user name looks for
+}
 
 func (p *parser) unexpected() error { return fmt.Errorf("unexpected '%.32s'", p.rest) }
 
@@ -117,6 +125,7 @@ func (p *parser) unary(depth int) (test, error) {
 	case depth > maxDepth:
 		return nil, fmt.Errorf("nested more than %d times", maxDepth)
 	case p.take("not"):
+		p.negated = true
 		t, err := p.unary(depth + 1)
 		if err != nil {
 			return nil, err
@@ -129,8 +138,10 @@ func (p *parser) unary(depth int) (test, error) {
 		}
 		return t, err
 	case p.take("startswith"):
+		p.tests++
 		return p.startswith()
 	}
+	p.tests++
 	return p.comparison()
 }
 
@@ -167,6 +178,9 @@ func (p *parser) startswith() (test, error) {
 		return nil, p.unexpected()
 	}
 	prefix = strings.ToLower(prefix)
+	if bit == tenant.PropUserPrincipalName {
+		p.begin = prefix
+	}
 	return func(x *tenant.Person) bool {
 		s, _ := x.Text(bit)
 		return strings.HasPrefix(strings.ToLower(s), prefix)

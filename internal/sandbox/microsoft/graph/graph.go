@@ -171,8 +171,21 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		s.Gate.Send(w, r, t.ID, rt.path, s.bad(r, "the query string cannot be read"))
 		return
 	}
+	cost := units(rt.path, q)
+	var more http.Header
+	if rt.path != fault.Batch { // its requests count each for themselves (documented)
+		refused, near, hit := s.Gate.Spend(r, t.ID, claims.App, rt.path, t.Len(), cost)
+		if hit {
+			s.Gate.Send(w, r, t.ID, rt.path, refused)
+			return
+		}
+		more = near
+	}
 	rep := rt.handle(s, call{Request: r, tenant: t, query: q, roles: claims.Roles})
-	rep.Header.Set("x-ms-resource-unit", strconv.Itoa(units(rt.path, q)))
+	rep.Header.Set("x-ms-resource-unit", strconv.Itoa(cost))
+	for k, v := range more {
+		rep.Header[k] = v
+	}
 	if id := r.Header.Get("client-request-id"); id != "" {
 		rep.Header.Set("client-request-id", id)
 	}

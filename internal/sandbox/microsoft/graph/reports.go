@@ -129,7 +129,7 @@ func (s *Server) mailboxUsage(t *tenant.Tenant, l reportLink) []byte {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	for pos, more := 0, !l.Bare; more; {
 		var people []tenant.Person
-		people, pos, more = t.List(pos, 1000, nil)
+		people, pos, more = t.List(pos, 1000, tenant.Filter{})
 		for i := range people {
 			p := &people[i]
 			m, ok := t.Mailbox(p.ID, day)

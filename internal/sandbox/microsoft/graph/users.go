@@ -17,7 +17,7 @@ import (
 func (s *Server) users(c call) wire.Reply {
 	err := c.allow("$select", "$filter", "$top", "$expand", "$count", "$skiptoken")
 	var show, boss tenant.Props
-	var match test
+	var who tenant.Filter
 	var size, pos int
 	if err == nil {
 		show, err = selected(c.query.Get("$select"), tenant.PropDefault)
@@ -26,7 +26,7 @@ func (s *Server) users(c call) wire.Reply {
 		boss, err = expanded(c.query.Get("$expand"))
 	}
 	if err == nil {
-		match, err = filter(c.query.Get("$filter"))
+		who, err = filter(c.query.Get("$filter"))
 	}
 	if err == nil {
 		size, err = top(c.query.Get("$top"))
@@ -42,7 +42,7 @@ func (s *Server) users(c call) wire.Reply {
 		}
 		pos = int(l.Cursor.Pos)
 	}
-	people, next, more := c.tenant.List(pos, size, match)
+	people, next, more := c.tenant.List(pos, size, who)
 	gone := s.Gate.Faults.Omitted(c.tenant.ID, fault.Users, func(id string) bool {
 		return slices.ContainsFunc(people, func(p tenant.Person) bool { return p.ID == id })
 	})
@@ -50,7 +50,7 @@ func (s *Server) users(c call) wire.Reply {
 	b := s.collection("users", c.query.Get("$select"), show)
 	if strings.EqualFold(c.query.Get("$count"), "true") && c.eventual() {
 		b = append(b, `"@odata.count":`...)
-		b = append(strconv.AppendInt(b, int64(c.tenant.Count(match)), 10), ',')
+		b = append(strconv.AppendInt(b, int64(c.tenant.Count(who)), 10), ',')
 	}
 	if more {
 		q := url.Values{}
@@ -78,14 +78,14 @@ func (s *Server) usersCount(c call) wire.Reply {
 		return s.fail(c.Request, http.StatusBadRequest, "Request_BadRequest", "$count is not currently supported.")
 	}
 	err := c.allow("$filter")
-	var match test
+	var who tenant.Filter
 	if err == nil {
-		match, err = filter(c.query.Get("$filter"))
+		who, err = filter(c.query.Get("$filter"))
 	}
 	if err != nil {
 		return s.refused(c, err)
 	}
-	rep := wire.Raw(http.StatusOK, strconv.AppendInt(nil, int64(c.tenant.Count(match)), 10))
+	rep := wire.Raw(http.StatusOK, strconv.AppendInt(nil, int64(c.tenant.Count(who)), 10))
 	rep.Header.Set("Content-Type", "text/plain")
 	return rep
 }

@@ -161,18 +161,22 @@ func TestOnlyAGoodTokenWithTheRoleOpensAPath(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"startswith(userPrincipalName,'o''n')", "id in ('a','b')", "not (accountEnabled eq true or mail ne null)", "'", "((", "mail eq 'x", "İ eq 'x'"} {
+	for _, s := range []string{"startswith(userPrincipalName,'o''n')", "id in ('a','b')", "not (accountEnabled eq true or mail ne null)", "'", "((", "mail eq 'x", "İ eq 'x'",
+		"(startswith(UserPrincipalName,'O'''))", "not startswith(userPrincipalName,'x')", "startswith(userPrincipalName,'x') or id eq 'a'"} {
 		f.Add(s)
 	}
-	p := &tenant.Person{ID: "a", Mail: "x"}
+	p := &tenant.Person{ID: "a", Mail: "x", UserPrincipalName: "o'Neil@x"}
 	f.Fuzz(func(t *testing.T, s string) {
-		match, err := filter(s)
-		if err != nil || match == nil {
+		who, err := filter(s)
+		if err != nil || who.Match == nil {
 			return
 		}
-		got := match(p)
-		if negated, err := filter("not (" + s + ")"); err == nil && negated(p) == got {
+		got := who.Match(p)
+		if negated, err := filter("not (" + s + ")"); err == nil && negated.Match(p) == got {
 			t.Errorf("%q and its negation agree", s)
+		}
+		if got && !strings.HasPrefix("o'neil@x", who.Begin) {
+			t.Errorf("%q lets in who does not begin with %q", s, who.Begin)
 		}
 	})
 }

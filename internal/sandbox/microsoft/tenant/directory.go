@@ -56,7 +56,8 @@ type Directory struct {
 	records []*record
 	byID    map[string]int32
 	byUPN   map[string]int32 // lower case, active people only
-	log     []int32          // index of the record that changed
+	names   beginnings
+	log     []int32 // index of the record that changed
 	reports map[string][]int32
 	live    int
 
@@ -134,6 +135,7 @@ func (d *Directory) insert(p Person) error {
 	}
 	d.records = append(d.records, r)
 	d.byID[p.ID], d.byUPN[upn] = i, i
+	d.names.note(upn, i)
 	if p.Manager != "" {
 		d.reports[p.Manager] = append(d.reports[p.Manager], i)
 	}
@@ -247,6 +249,9 @@ func (d *Directory) update(id string, f Fields) error {
 	}
 	delete(d.byUPN, oldUPN)
 	d.byUPN[upn] = i
+	if upn != oldUPN {
+		d.names.note(upn, i)
+	}
 	manager := p.Manager
 	p.Manager = r.person.Manager
 	r.person = p

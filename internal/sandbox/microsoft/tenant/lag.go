@@ -32,19 +32,17 @@ func (d *Directory) CountLag() int {
 	return d.lag
 }
 
-// Count is the number of active people who match, by the index of which
-// [Directory.LagCount] tells. Whether somebody matches is always judged by
+// Count is the number of active people who pass, by the index of which
+// [Directory.LagCount] tells. Whether somebody passes is always judged by
 // the person's present properties.
-func (d *Directory) Count(match func(*Person) bool) int {
+func (d *Directory) Count(f Filter) int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	n := d.live
-	if match != nil {
+	if f.Match != nil {
 		n = 0
-		for _, r := range d.records {
-			if r.state == active && match(&r.person) {
-				n++
-			}
+		for range d.passing(f, 0) {
+			n++
 		}
 	}
 	for _, t := range slices.Backward(d.turns[max(0, len(d.turns)-d.lag):]) {
@@ -52,7 +50,7 @@ func (d *Directory) Count(match func(*Person) bool) int {
 		if t < 0 {
 			i, step = ^t, 1
 		}
-		if match == nil || match(&d.records[i].person) {
+		if f.Match == nil || f.Match(&d.records[i].person) {
 			n += step
 		}
 	}

@@ -1,23 +1,56 @@
 package tenant
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
-// List returns up to limit active people from position pos on who match, and
+// Filter says who is meant. The zero value means everybody.
+type Filter struct {
+	// Begin, in lower case, is how the user principal names of all who pass
+	// Match begin; empty if they may begin in any way. It spares a walk past
+	// everybody else, and nothing more.
+	Begin string
+	// Match says whether a person passes; nil lets everybody.
+	Match func(*Person) bool
+}
+
+// passing are the active people who pass, in order of creation, with their
+// positions, which are never given to anybody else.
+func (d *Directory) passing(f Filter, from int) iter.Seq2[int, *Person] {
+	return func(yield func(int, *Person) bool) {
+		pass := func(i int) bool {
+			r := d.records[i]
+			return r.state != active || f.Match != nil && !f.Match(&r.person) || yield(i, &r.person)
+		}
+		if f.Begin == "" {
+			for i := from; i < len(d.records) && pass(i); i++ {
+			}
+			return
+		}
+		for _, i := range d.names.from(f.Begin, from, d.records) {
+			if !pass(int(i)) {
+				return
+			}
+		}
+	}
+}
+
+// List returns up to limit active people from position pos on who pass, and
 // the position to go on from; more is false at the end.
-func (d *Directory) List(pos, limit int, match func(*Person) bool) (people []Person, next int, more bool) {
+func (d *Directory) List(pos, limit int, f Filter) (people []Person, next int, more bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for ; pos < len(d.records); pos++ {
-		r := d.records[pos]
-		if r.state != active || match != nil && !match(&r.person) {
-			continue
-		}
+	for i, p := range d.passing(f, pos) {
 		if len(people) == limit {
-			return people, pos, true
+			return people, i, true
 		}
-		people = append(people, r.person)
+		if people == nil {
+			people = make([]Person, 0, min(limit, d.live))
+		}
+		people = append(people, *p)
 	}
-	return people, pos, false
+	return people, len(d.records), false
 }
 
 // Person finds an active person by ID or user principal name.

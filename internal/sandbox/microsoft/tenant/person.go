@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -192,41 +191,52 @@ func (pr *property) appendValue(dst []byte, p *Person) []byte {
 		}
 		return append(dst, "null"...)
 	case pr.list != nil:
-		dst = append(dst, '[')
-		for i, s := range *pr.list(p) {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, s)
-		}
-		return append(dst, ']')
+		return appendStrings(dst, *pr.list(p))
 	case pr.bit == PropAccountEnabled:
 		if p.AccountEnabled {
 			return append(dst, "true"...)
 		}
 		return append(dst, "false"...)
 	case pr.bit == PropAssignedLicenses:
-		if len(p.AssignedLicenses) == 0 {
-			return append(dst, "[]"...)
+		dst = append(dst, '[')
+		for i := range p.AssignedLicenses {
+			l := &p.AssignedLicenses[i]
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(append(dst, `{"skuId":`...), l.SkuID)
+			dst = append(appendStrings(append(dst, `,"disabledPlans":`...), l.DisabledPlans), '}')
 		}
-		b, err := json.Marshal(p.AssignedLicenses)
-		if err != nil { // strings and slices of them always marshal
-			return append(dst, "[]"...)
-		}
-		return append(dst, b...)
+		return append(dst, ']')
 	}
 	return appendString(dst, p.ID)
+}
+
+func appendStrings(dst []byte, l []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range l {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
 }
 
 // appendString quotes s as JSON. Nearly every value is plain ASCII, which
 // needs no escape.
 func appendString(dst []byte, s string) []byte {
-	plain := !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' })
-	if plain {
-		dst = append(dst, '"')
-		dst = append(dst, s...)
-		return append(dst, '"')
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return appendEscaped(dst, s)
+		}
 	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func appendEscaped(dst []byte, s string) []byte {
 	b, err := json.Marshal(s)
 	if err != nil { // a string always marshals
 		return append(dst, `""`...)

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 )
 
@@ -53,6 +54,7 @@ type property struct {
 	list func(*Person) *[]string
 }
 
+// properties are in the order of their bits.
 var properties = [propCount]property{
 	{name: "id", bit: PropID},
 	{name: "mail", bit: PropMail, text: func(p *Person) *string { return &p.Mail }},
@@ -131,10 +133,8 @@ func (p *Person) Text(bit Props) (s string, ok bool) {
 	if bit == PropID {
 		return p.ID, true
 	}
-	for i := range properties {
-		if properties[i].bit == bit && properties[i].text != nil {
-			return *properties[i].text(p), true
-		}
+	if i := bits.TrailingZeros32(uint32(bit)); i < propCount && properties[i].bit == bit && properties[i].text != nil {
+		return *properties[i].text(p), true
 	}
 	return "", false
 }

@@ -49,6 +49,8 @@ type Gate struct {
 	Now    func() time.Time
 	// Sleep waits for a slow answer; it returns early when ctx ends.
 	Sleep func(ctx context.Context, d time.Duration)
+
+	limits limits
 }
 
 // Sleep waits in real time.
@@ -90,12 +92,10 @@ func (g *Gate) Before(r *http.Request, tenant, app, path string) (rep Reply, ok 
 	if after := f.RetryAfterHeader(g.Now()); after != "" {
 		rep.Header.Set("Retry-After", after)
 	}
+	if f.Kind == fault.Throttle || f.Kind == fault.Error && f.Scope != "" {
+		setScope(rep.Header, f.Scope, app, tenant)
+	}
 	if f.Kind == fault.Throttle && f.Scope != "none" {
-		scope := f.Scope
-		if scope == "" {
-			scope = "Tenant_Application/ReadWrite/" + app + "/" + tenant
-		}
-		rep.Header.Set("x-ms-throttle-scope", scope)
 		rep.Header.Set("x-ms-throttle-information", "ResourceUnitLimitExceeded")
 	}
 	return rep, true
