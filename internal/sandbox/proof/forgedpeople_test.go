@@ -196,7 +196,7 @@ func TestThreatOtherTenant(t *testing.T) {
 
 var anotherThanNamed = forgery{"another tenant than the vendor named", 403, "This is another tenant than expected", func(f forger) func() *browser.Page {
 	named := invited(f.t, f.Sandbox, tenant.Spec{People: 3})
-	req := map[string]string{"company": "named", "name": "Named", "tenant": named.tenant.ID}
+	req := map[string]string{"company": named.tenant.ID, "name": "Named", "tenant": named.tenant.ID}
 	if _, err := f.Call(f.t.Context(), "POST", "/v1/connections", req, &named.Invitation); err != nil {
 		f.t.Fatal(err)
 	}

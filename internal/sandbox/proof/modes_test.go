@@ -235,10 +235,14 @@ func TestGraphTrouble(t *testing.T) {
 			if r.State != "succeeded" || r.Problem != nil {
 				t.Errorf("run %d: %+v", n, r)
 			}
-			if calm := tr.throttles < 0; !calm && (r.Counters.Retries == 0 || r.Counters.Throttles != tr.throttles) {
+			// A first run asks for several things at once, and waits for all of
+			// their refusals together.
+			got := r.Counters.Throttles
+			together := n == 1 && got > 0 && got < tr.throttles
+			if calm := tr.throttles < 0; !calm && (r.Counters.Retries == 0 || got != tr.throttles && !together) {
 				t.Errorf("run %d: %+v, want retries and %d throttles", n, r, tr.throttles)
 			}
-			if took := c.took(t, s, r); took < tr.waits {
+			if took := c.took(t, s, r); took < tr.waits && !together {
 				t.Errorf("run %d took %v, was asked to wait %v", n, took, tr.waits)
 			}
 			return r
