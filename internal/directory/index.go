@@ -36,3 +36,8 @@ type Indexed struct {
 // WritesPeople reports whether the batch writes or deletes records of people,
 // of which the index is to know.
 func (b *Batch) WritesPeople() bool { return len(b.Add)+len(b.Put)+len(b.Erase) > 0 }
+
+// Empty reports whether the batch writes nothing beside the fence.
+func (b *Batch) Empty() bool {
+	return b.Rows()+len(b.Changes)+len(b.Seen)+len(b.Scope)+len(b.Index) == 0
+}

@@ -251,7 +251,7 @@ type Cursor struct {
 	Chain bool `json:"chain,omitempty"`
 	// Latest is the delta link from before that list began, empty once it is
 	// followed; Expected is how many people Microsoft counted then, and Listed
-	// how many the list has had.
+	// how many the list has had whom the settings leave out.
 	Latest   string `json:"latest,omitempty"`
 	Expected int    `json:"expected,omitempty"`
 	Listed   int    `json:"listed,omitempty"`

@@ -180,15 +180,27 @@ func (b *batcher) start(id string, stored map[string]directory.Record) *folded {
 	return f
 }
 
+// isNew reports whether the item is of somebody who need not be looked up: the
+// index, or that nobody was stored, proves that they are new, or an earlier page
+// of this slice has brought them in. Then the store objects to their being
+// added; but for those whom the settings do not want, nothing is added.
+func (b *batcher) isNew(it *directory.Item) bool {
+	w := b.w
+	if it.Removed != "" || !b.fresh && !w.index.unstored(it.ID) {
+		return false
+	}
+	key, ok := directory.Key(it.ID)
+	return w.chosenBySettings(&it.Person) && w.inGroups(it.ID) || !ok || !w.written.has(key)
+}
+
 // stored reads the page's people as they are stored, those apart who are in
-// the batch. Whom the index does not know, and in a first enumeration nobody,
-// need be read, unless Microsoft says that they are gone.
+// the batch or new.
 func (b *batcher) stored(ctx context.Context, items []directory.Item) (map[string]directory.Record, error) {
 	var ids []string
 	asked := make(map[string]bool)
 	for i := range items {
 		it := &items[i]
-		if it.Removed == "" && (b.fresh || b.w.index.unstored(it.ID)) || asked[it.ID] || b.entries[it.ID] != nil {
+		if asked[it.ID] || b.entries[it.ID] != nil || b.isNew(it) {
 			continue
 		}
 		asked[it.ID] = true
@@ -293,8 +305,13 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 	}
 	for _, e := range b.order { // what is left of the page may hold on to them
 		e.queued = false
-		if key, ok := directory.Key(e.next.ID); ok && b.w.index != nil {
-			b.w.index.put(key, directory.MarkOf(&e.next), b.w.fence.People.Fresh)
+		key, ok := directory.Key(e.next.ID)
+		switch fresh := b.w.fence.People.Fresh; {
+		case !ok:
+		case fresh && e.prior == nil:
+			b.w.written.add(key)
+		case b.w.index != nil:
+			b.w.index.put(key, directory.MarkOf(&e.next))
 		}
 	}
 	clear(b.entries)

@@ -68,6 +68,7 @@ type worker struct {
 	chosen connection.Settings
 	fence  job.Fence
 	last   job.Fence // as it was committed last
+	opens  bool      // the next commit opens the run
 	ends   bool      // the next commit of a closed run is its end
 	until  time.Time
 	meter  *job.Meter
@@ -76,8 +77,10 @@ type worker struct {
 	scoped map[[16]byte]struct{}
 	erased map[[16]byte]struct{}
 	moves  moves
-	// index is of whom an enumeration compares with, nil outside of one.
-	index *index
+	// index is of whom an enumeration compares with, nil outside of one; written
+	// are those whom this slice has added in a first one.
+	index   *index
+	written keys
 	// denied are teams whose members Microsoft did not list in this slice.
 	denied []string
 }
@@ -199,6 +202,8 @@ func (w *worker) slice(ctx context.Context, j job.Job) error {
 		w.log.InfoContext(ctx, "run ended", "state", string(r.State), "created", r.Created, "updated", r.Updated, "archived", r.Archived,
 			"reactivated", r.Reactivated, "changes", r.LastChange-r.FirstChange, "skipped", len(r.Skipped), "calls", r.GraphCalls, "transactions", r.Transactions)
 		return w.project(ctx)
+	case lost(err) && w.opens:
+		return err // somebody else's run was opened meanwhile: the job looks again
 	case lost(err):
 		w.log.InfoContext(ctx, "slice stopped: another worker took over")
 		return nil
@@ -230,7 +235,8 @@ func lost(err error) bool {
 // before it can write nothing more.
 func (w *worker) open(ctx context.Context, j job.Job) error {
 	f := &w.fence
-	if !f.Open() {
+	begins := !f.Open()
+	if begins {
 		// The record of the run before may not have been written yet, and this
 		// run is about to take its place in the fence.
 		if f.Run.ID != "" && w.conn.LastRun != f.Run.ID {
@@ -258,6 +264,13 @@ func (w *worker) open(ctx context.Context, j job.Job) error {
 	f.Run.Slices++
 	f.Run.Error, f.Run.Code, f.Run.Remedy = "", "", ""
 	f.Epoch++
+	if begins && j.Trigger == job.Schedule {
+		// Nobody waits for it, and most such runs find nothing: then beginning
+		// and end are one transaction. Until the first one nothing is written,
+		// and whoever opens a run before it has won.
+		w.last, w.opens = *f, true
+		return nil
+	}
 	return w.commit(ctx, directory.Batch{})
 }
 
@@ -345,7 +358,7 @@ func (w *worker) commit(ctx context.Context, b directory.Batch) error {
 	if err != nil {
 		return err
 	}
-	w.fence, w.last = f, f
+	w.fence, w.last, w.opens = f, f, false
 	w.moves.add(b.Changes)
 	if w.ends && !f.Open() {
 		w.ends = false

@@ -155,8 +155,9 @@ func (e *erasure) scopes(ctx context.Context) error {
 }
 
 // seen drops the IDs that enumerations have seen which came to no end, the
-// scopes that are not in use, and the index: the next run begins such an
-// enumeration anew, and makes an index when it needs one.
+// scopes that are not in use, the index and the places of a list, whose links
+// may name people: the next run begins such an enumeration anew, and makes an
+// index when it needs one.
 func (e *erasure) seen(ctx context.Context) error {
 	for _, c := range []*job.Cursor{&e.fence.People, &e.fence.Groups} {
 		if c.Enum != "" {
@@ -176,6 +177,9 @@ func (e *erasure) seen(ctx context.Context) error {
 		}
 		if err == nil && len(rows) == 0 {
 			rows, err = e.Store.IndexRows(ctx, e.part, math.MaxInt64, directory.MaxRows)
+		}
+		if err == nil && len(rows) == 0 {
+			rows, err = e.Store.ShardRows(ctx, e.part, directory.MaxRows)
 		}
 		if err != nil || len(rows) == 0 {
 			return err

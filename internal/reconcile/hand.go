@@ -25,6 +25,16 @@ func (w *worker) handOn(ctx context.Context, cause error) error {
 	budget, late := errors.Is(cause, errBudget), ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handTimeout)
 	defer cancel()
+	if w.opens { // nothing was written yet: the run is opened, so that it can wait
+		w.takeMeter()
+		w.last.Run.GraphCalls, w.last.Run.Units = w.fence.Run.GraphCalls, w.fence.Run.Units
+		w.fence = w.last
+		if err := w.commit(ctx, directory.Batch{}); lost(err) {
+			return err
+		} else if err != nil {
+			return stuck(err, cause)
+		}
+	}
 	// What the failed step changed in the fence and did not commit is dropped
 	// with it, except for what it cost.
 	w.takeMeter()

@@ -50,15 +50,10 @@ func compareKeys(a, b *[16]byte) int {
 	return cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:]))
 }
 
-// put takes in what was written of a person. Who is new need not be known in an
-// enumeration that meets everybody for the first time: there are too many, and
-// the store knows if one comes twice.
-func (x *index) put(key [16]byte, m directory.Mark, fresh bool) {
+// put takes in what was written of a person.
+func (x *index) put(key [16]byte, m directory.Mark) {
 	if at, ok := x.find(key); ok {
 		x.base[at].Mark = m
-		return
-	}
-	if fresh {
 		return
 	}
 	if x.late == nil {

@@ -47,7 +47,7 @@ func (w *worker) list(ctx context.Context) (first *fetched, err error) {
 			return first, err
 		}
 	}
-	l := &lister{worker: w, doubles: make(map[[16]byte]struct{}), since: make(chan *fetched, 1)}
+	l := &lister{worker: w, doubles: make(map[[16]byte]int), since: make(chan *fetched, 1)}
 	l.idle.L = &l.mu
 	if err := l.follow(ctx); err != nil {
 		if fault.Is(err, fault.Invalid) {
@@ -97,14 +97,16 @@ func (w *worker) weigh(ctx context.Context) (first *fetched, err error) {
 		got := <-page
 		return &got, nil
 	}
-	c := &w.fence.People
-	c.Sharded, c.Latest, c.Expected, c.Listed = true, latest, people, 0
-	for { // places of a list that came to no end
+	for { // places of a list that came to no end go before this one begins
 		rows, err := w.Store.ShardRows(ctx, w.part, directory.MaxRows)
 		if err != nil {
 			return nil, err
 		}
-		if err := w.commit(ctx, directory.Batch{DropSeen: rows}); err != nil || len(rows) < directory.MaxRows {
+		last := len(rows) < directory.MaxRows
+		if c := &w.fence.People; last {
+			c.Sharded, c.Latest, c.Expected, c.Listed = true, latest, people, 0
+		}
+		if err := w.commit(ctx, directory.Batch{DropSeen: rows}); err != nil || last {
 			return nil, err
 		}
 	}
@@ -129,7 +131,7 @@ type lister struct {
 	todo []directory.Shard
 	busy int // lanes that may find more to do
 	// doubles are those who were listed before their shard was split.
-	doubles map[[16]byte]struct{}
+	doubles map[[16]byte]int
 	// since gets the first page of what has happened since before the list.
 	since chan *fetched
 }
@@ -155,8 +157,12 @@ func (l *lister) follow(ctx context.Context) error {
 	l.begin(known)
 	slice := ctx
 	ctx, cancel := context.WithCancel(slice)
-	defer cancel()
 	pages := l.lanes(ctx, slice)
+	defer func() { // no lane is left behind
+		cancel()
+		for range pages {
+		}
+	}()
 	b := newBatcher(l.worker)
 	for got := range pages {
 		if got.err != nil {
@@ -307,7 +313,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, key := range had {
-			l.doubles[key] = struct{}{}
+			l.doubles[key]++ // again if the shard above was split, too
 		}
 		l.split(prefixes, nil)
 		l.idle.Broadcast()
@@ -353,9 +359,13 @@ func (l *lister) page(ctx context.Context, b *batcher, got listed) error {
 func (l *lister) double(key [16]byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, twice := l.doubles[key]
-	delete(l.doubles, key)
-	return twice
+	n := l.doubles[key]
+	if n > 1 {
+		l.doubles[key] = n - 1
+	} else {
+		delete(l.doubles, key)
+	}
+	return n > 0
 }
 
 // broken keeps what came before a page that did not come. A shard whose place

@@ -100,8 +100,12 @@ func (w *worker) people(ctx context.Context) error {
 		}
 	}
 	link := cur.Next
-	if link == "" && cur.Enum == "" {
+	switch {
+	case link != "":
+	case cur.Enum == "":
 		link = cur.Delta
+	case w.fence.Stored > 0: // of a first page that was cut, or a list that was given up: some may be missing
+		cur.Fresh, cur.Sharded, cur.Latest = false, false, ""
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the fetcher when this returns early

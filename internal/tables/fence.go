@@ -44,16 +44,12 @@ func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b director
 	f.Seq++
 	f.Commit = rand.Text()
 	f.Run.Transactions++
-	t, err := s.directory.transaction(part, f, &b)
-	defer t.free()
+	send, free, err := s.writing(part, f, &b)
+	defer free()
 	if err != nil {
 		return f, err
 	}
-	var etag string
-	err = ensuring(ctx, s.directory, func() (err error) {
-		etag, err = s.directory.submit(ctx, t)
-		return err
-	})
+	etag, err := send(ctx)
 	if err == nil && etag != "" {
 		f.Version = etag
 		return f, nil
@@ -78,4 +74,23 @@ func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b director
 			WithCode(job.FenceMoved)
 	}
 	return f, classify(err)
+}
+
+// writing builds what writes the batch with the fence and returns the fence's
+// new version, and what is to be called when all is done. A fence alone needs no
+// transaction around it.
+func (s *Store) writing(part string, f job.Fence, b *directory.Batch) (send func(context.Context) (etag string, err error), free func(), err error) {
+	if f.Version != "" && b.Empty() {
+		data, err := pack(f)
+		r := row{pk: part, rk: fenceKey, data: data, etag: f.Version}
+		return func(ctx context.Context) (string, error) { return replace(ctx, s.directory, r) }, func() {}, err
+	}
+	t, err := s.directory.transaction(part, f, b)
+	return func(ctx context.Context) (etag string, err error) {
+		err = ensuring(ctx, s.directory, func() (err error) {
+			etag, err = s.directory.submit(ctx, t)
+			return err
+		})
+		return etag, err
+	}, t.free, err
 }
