@@ -40,6 +40,9 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	if err := run(c, log); err != nil {
 		log.Error("handler stopped", "err", err)
 	}
@@ -50,6 +53,10 @@ func main() {
 // megabytes and reads a megabyte a page: at Go's 100 a third of its processor
 // time went into looking for garbage, at 300 a tenth, for some 20 MiB more.
 const gcPercent = 300
+
+// memoryLimit is where the garbage is looked for as often as it takes, in bytes:
+// the smallest instance has 512 MB, of which the Functions host takes its part.
+const memoryLimit = 256 << 20
 
 // mistakes splits a joined error.
 func mistakes(err error) []error {
