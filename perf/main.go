@@ -6,6 +6,7 @@
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -71,6 +72,11 @@ func command(args []string) error {
 	}
 }
 
+// notes is what a reader should know beside the figures of the day.
+//
+//go:embed notes.md
+var notes []byte
+
 // errShort is that a target that counts was missed.
 var errShort = errors.New("a target that must be met falls short")
 
@@ -126,7 +132,7 @@ func compare(args []string) (err error) {
 		}
 	}
 	if *page != "" {
-		if err := os.WriteFile(*page, r.page(), 0o644); err != nil {
+		if err := os.WriteFile(*page, append(r.page(), notes...), 0o644); err != nil {
 			return err
 		}
 	}
