@@ -147,7 +147,7 @@ func (st *story) differ(what string, was, now map[string]any) (k kind) {
 // outer are the requests that reach Graph by themselves. The others that the
 // handler makes go within a batch.
 var outer = []string{
-	fault.UsersDelta, fault.GroupsDelta, fault.GroupMembers, fault.TransitiveMembers, fault.ByIDs, fault.Batch, fault.SubscribedSKUs,
+	fault.UsersCount, fault.UsersDelta, fault.GroupsDelta, fault.GroupMembers, fault.TransitiveMembers, fault.ByIDs, fault.Batch, fault.SubscribedSKUs,
 	fault.MailboxReport, fault.ReportDownload,
 }
 
