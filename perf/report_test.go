@@ -52,10 +52,10 @@ func TestChoose(t *testing.T) {
 	if got, err := choose([]string{"p10", "P1"}); err != nil || len(got) != 2 || got[0].id != "P10" {
 		t.Errorf("%v %v", got, err)
 	}
-	if _, err := choose([]string{"P11"}); err == nil {
-		t.Error("P11 is not measured here")
+	if _, err := choose([]string{"P12"}); err == nil {
+		t.Error("there is no P12")
 	}
-	if got, _ := choose(nil); len(got) != 10 {
+	if got, _ := choose(nil); len(got) != 11 {
 		t.Errorf("%d targets", len(got))
 	}
 }
