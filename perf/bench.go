@@ -115,6 +115,18 @@ func (b *bench) ours() (s *side.Side, err error) {
 func (b *bench) other() (*side.Side, error) { return b.start("other", b.exe, "worker") }
 func (b *bench) typed() (*side.Side, error) { return b.start("typed", b.typedExe) }
 
+// three are the sides of most comparisons: ours, the SDK's and the floor.
+func (b *bench) three() (ours, typed, low *side.Side, err error) {
+	if ours, err = b.ours(); err != nil {
+		return nil, nil, nil, err
+	}
+	if typed, err = b.typed(); err != nil {
+		return nil, nil, nil, err
+	}
+	low, err = b.other()
+	return ours, typed, low, err
+}
+
 // timed begins the profile, if one was asked for: from here on Rollcall's side
 // does what is timed.
 func (b *bench) timed() error {

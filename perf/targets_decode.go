@@ -67,15 +67,7 @@ func (b *bench) decode(task, path string, fields []string, unit string, c graphd
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.ours()
-	if err != nil {
-		return nil, err
-	}
-	typed, err := b.typed()
-	if err != nil {
-		return nil, err
-	}
-	low, err := b.other()
+	a, typed, low, err := b.three()
 	if err != nil {
 		return nil, err
 	}

@@ -60,15 +60,7 @@ func firstSync(b *bench) ([]metric, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.ours()
-	if err != nil {
-		return nil, err
-	}
-	typed, err := b.typed()
-	if err != nil {
-		return nil, err
-	}
-	low, err := b.other()
+	a, typed, low, err := b.three()
 	if err != nil {
 		return nil, err
 	}

@@ -108,9 +108,6 @@ func TestEveryCut(t *testing.T) {
 }
 
 func TestEveryByte(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
 	for n, text := range samples() {
 		for i := range text {
 			b := []byte(text)

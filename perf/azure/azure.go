@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
@@ -84,11 +85,7 @@ func people(c crowd.Crowd) []crowd.Person {
 
 // submit writes a hundred people a transaction.
 func submit(a Write) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	table, err := a.Servers.Table(t, Table)
+	t, table, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -112,13 +109,19 @@ func submit(a Write) (side.Work, error) {
 	}, nil
 }
 
+// open is the baselines' table, by a transport of its own.
+func open(s wires.Servers) (*http.Transport, *aztables.Client, error) {
+	t, err := s.Transport()
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := s.Table(t, Table)
+	return t, table, err
+}
+
 // upsert writes one person after the other.
 func upsert(a Write) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	table, err := a.Servers.Table(t, Table)
+	t, table, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +143,7 @@ func upsert(a Write) (side.Work, error) {
 
 // list reads a partition back, as columns or as hashes.
 func list(a Read) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	table, err := a.Servers.Table(t, Table)
+	t, table, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,16 @@ func newStore(s wires.Servers, t http.RoundTripper) (*tables.Store, error) {
 	return store, nil
 }
 
+// open is the store, by a transport of its own.
+func open(s wires.Servers) (*http.Transport, *tables.Store, error) {
+	t, err := s.Transport()
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := newStore(s, t)
+	return t, store, err
+}
+
 // plain is the person in the bench's own words.
 func plain(p *directory.Person) crowd.Person {
 	return crowd.Person{

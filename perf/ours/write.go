@@ -62,11 +62,7 @@ func batches(a Write) []directory.Batch {
 // commit writes the people as a sync commits them, each transaction with its
 // fence.
 func commit(a Write) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	store, err := newStore(a.Servers, t)
+	t, store, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +94,7 @@ type Read struct {
 
 // stored reads all that is stored of people and digests it.
 func stored(a Read) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	store, err := newStore(a.Servers, t)
+	t, store, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -135,11 +127,7 @@ func digest(store *tables.Store, part string) (out side.Outcome, err error) {
 // prior reads the packed index of a partition into what a diff needs. Its
 // digest is of the keys.
 func prior(a Read) (side.Work, error) {
-	t, err := a.Servers.Transport()
-	if err != nil {
-		return nil, err
-	}
-	store, err := newStore(a.Servers, t)
+	t, store, err := open(a.Servers)
 	if err != nil {
 		return nil, err
 	}
