@@ -82,6 +82,21 @@ func (r *Record) AppendJSON(b []byte) []byte {
 			b = f.append(append(b, f.name...), &r.Person)
 		}
 	}
+	return r.appendLife(b)
+}
+
+// AppendCreated is AppendJSON of a record of whose creation c tells, which has
+// all the properties as JSON already.
+func (r *Record) AppendCreated(b []byte, c *Change) []byte {
+	b = append(b, `{"id":`...)
+	b = appendString(b, r.ID)
+	if n := len(c.Set); n > 0 {
+		b = append(append(b, ','), c.Set[1:n-1]...)
+	}
+	return r.appendLife(b)
+}
+
+func (r *Record) appendLife(b []byte) []byte {
 	if !r.Archived.IsZero() {
 		b = append(b, `,"archived":`...)
 		b = appendTime(b, r.Archived)

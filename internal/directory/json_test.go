@@ -75,6 +75,9 @@ func TestAppendJSON(t *testing.T) {
 			if got, want := string(r.AppendJSON([]byte("x"))), "x"+encoded(t, r); got != want {
 				t.Fatalf("got  %s\nwant %s", got, want)
 			}
+			if got, want := string(r.AppendCreated([]byte("x"), Compare(nil, &r))), "x"+encoded(t, r); got != want {
+				t.Fatalf("by its creation\ngot  %s\nwant %s", got, want)
+			}
 		})
 	})
 	t.Run("changes", func(t *testing.T) {

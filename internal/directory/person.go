@@ -268,28 +268,54 @@ func Key(id string) (k [16]byte, ok bool) {
 	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return k, false
 	}
-	n := 0
-	for i := 0; i < 36; i++ {
-		c := id[i]
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			continue
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return k, false
-		}
-		k[n/2] = k[n/2]<<4 | c
-		n++
+	bad := byte(0)
+	for i, at := range pairsAt {
+		high, low := hexDigit[id[at]], hexDigit[id[at+1]]
+		bad |= high | low
+		k[i] = high<<4 | low&15
+	}
+	if bad > 15 {
+		return [16]byte{}, false
 	}
 	return k, true
 }
 
+// pairsAt is where the digits of each byte are in a GUID.
+var pairsAt = [16]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// hexDigit is the value of a lower-case digit, and above 15 of all else.
+var hexDigit = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 16
+	}
+	for v := range 16 {
+		t["0123456789abcdef"[v]] = byte(v)
+	}
+	return t
+}()
+
 // Size is an upper estimate of the bytes that the person takes as JSON.
 func Size(p *Person) int {
-	n := 512 // names, punctuation and the record's own fields
+	const (
+		few   = 512 // names, punctuation and the record's own fields
+		small = 4 << 10
+		worst = 6 // bytes that one may become
+	)
+	n := few + worst*len(p.ID)
+	for i := range properties {
+		switch f := &properties[i]; f.kind {
+		case text:
+			n += worst * (len(f.text(p)) + 1)
+		case list:
+			for _, s := range *f.list(p) {
+				n += worst * (len(s) + 1)
+			}
+		}
+	}
+	if n <= small { // no need to look closely
+		return n
+	}
+	n = few
 	for i := range properties {
 		switch f := &properties[i]; f.kind {
 		case text:

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"rollcall/internal/directory"
-	"rollcall/internal/fault"
 	"rollcall/internal/job"
 )
 
@@ -34,6 +33,9 @@ type batcher struct {
 	// fresh: nobody is stored, so people are inserted without being read, and
 	// the store objects to one who is.
 	fresh bool
+	// ahead: a full batch is committed while the next one is made. Only where
+	// nothing but [batcher.stored] reads what is stored.
+	ahead bool
 	// made is the batch of the last plan, and differ has the sets of its
 	// changes: both are used again for the next.
 	made   directory.Batch
@@ -181,16 +183,15 @@ func (b *batcher) start(id string, stored map[string]directory.Record) *folded {
 }
 
 // isNew reports whether the item is of somebody who need not be looked up: the
-// index, or that nobody was stored, proves that they are new, or an earlier page
-// of this slice has brought them in. Then the store objects to their being
-// added; but for those whom the settings do not want, nothing is added.
+// index, or that nobody was stored, proves that they are new, and no earlier page
+// of this slice has brought them in.
 func (b *batcher) isNew(it *directory.Item) bool {
 	w := b.w
-	if it.Removed != "" || !b.fresh && !w.index.unstored(it.ID) {
+	if it.Removed != "" || w.doubts {
 		return false
 	}
 	key, ok := directory.Key(it.ID)
-	return w.chosenBySettings(&it.Person) && w.inGroups(it.ID) || !ok || !w.written.has(key)
+	return (b.fresh || ok && w.index.unstored(key)) && !w.written.has(key)
 }
 
 // stored reads the page's people as they are stored, those apart who are in
@@ -208,6 +209,9 @@ func (b *batcher) stored(ctx context.Context, items []directory.Item) (map[strin
 	}
 	if len(ids) == 0 {
 		return nil, nil
+	}
+	if err := b.w.land(ctx); err != nil { // it may be about them
+		return nil, err
 	}
 	return b.w.Store.Records(ctx, b.w.part, ids)
 }
@@ -274,7 +278,10 @@ func (b *batcher) flush(ctx context.Context) error {
 	if len(b.order) == 0 && len(b.seen) == 0 && len(b.shards) == 0 {
 		return nil
 	}
-	return b.commit(ctx, nil)
+	if err := b.launch(ctx, nil); err != nil || b.ahead {
+		return err
+	}
+	return b.w.land(ctx)
 }
 
 // commitPages commits if any page has come since the last commit.
@@ -288,21 +295,27 @@ func (b *batcher) commitPages(ctx context.Context, pages int) error {
 // commit writes the batch with the fence, after then has adjusted the fence
 // as it is after the batch.
 func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
-	before := b.w.fence
-	err := b.try(ctx, then)
-	if fault.Is(err, fault.Conflict) && fault.Of(err).Code == "EntityAlreadyExists" {
-		// A page that came twice, or an earlier slice: these people are stored.
-		before.Run.GraphCalls, before.Run.Units = b.w.fence.Run.GraphCalls, b.w.fence.Run.Units
-		b.w.fence = before
-		b.fresh = false
-		if err := b.reread(ctx); err != nil {
-			return err
-		}
-		err = b.try(ctx, then)
-	}
-	if err != nil {
+	if err := b.launch(ctx, then); err != nil {
 		return err
 	}
+	return b.w.land(ctx)
+}
+
+// launch is commit without waiting: see [worker.launch].
+func (b *batcher) launch(ctx context.Context, then func(*job.Fence)) error {
+	batch := b.plan()
+	if then != nil {
+		then(&b.w.fence)
+	}
+	if err := b.w.launch(ctx, batch); err != nil {
+		return err
+	}
+	b.clear()
+	return nil
+}
+
+// clear makes room for the next batch.
+func (b *batcher) clear() {
 	for _, e := range b.order { // what is left of the page may hold on to them
 		e.queued = false
 		key, ok := directory.Key(e.next.ID)
@@ -316,40 +329,6 @@ func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
 	}
 	clear(b.entries)
 	b.order, b.seen, b.shards, b.rows, b.bytes = nil, nil, nil, 0, 0
-	return nil
-}
-
-func (b *batcher) try(ctx context.Context, then func(*job.Fence)) error {
-	batch := b.plan()
-	if then != nil {
-		then(&b.w.fence)
-	}
-	return b.w.commit(ctx, batch)
-}
-
-// reread looks up the people who were taken for new.
-func (b *batcher) reread(ctx context.Context) error {
-	var ids []string
-	for _, e := range b.order {
-		if e.prior == nil {
-			ids = append(ids, e.next.ID)
-		}
-	}
-	stored, err := b.w.Store.Records(ctx, b.w.part, ids)
-	if err != nil {
-		return err
-	}
-	b.rows = len(b.shards)
-	for _, e := range b.order {
-		b.rows += e.rows()
-		if r, ok := stored[e.next.ID]; ok && e.prior == nil {
-			it := directory.Item{Person: e.next.Person, HasManager: e.hasManager}
-			pending := e.next.Pending
-			e.prior, e.next = &r, directory.Merge(&r, it)
-			e.next.Pending = pending
-		}
-	}
-	return nil
 }
 
 // plan turns the entries into rows and numbered changes, and counts them in

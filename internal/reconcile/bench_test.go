@@ -51,11 +51,13 @@ type sink struct {
 
 func (s *sink) Fence(context.Context, string) (job.Fence, error) { return s.fence, nil }
 
-func (s *sink) Commit(_ context.Context, _ string, f job.Fence, _ directory.Batch) (job.Fence, error) {
+func (s *sink) Prepare(_ string, f job.Fence, _ directory.Batch) (job.Fence, func(context.Context, string) (job.Fence, error), error) {
 	f.Seq++
 	f.Version = "v"
-	s.fence = f
-	return f, nil
+	return f, func(context.Context, string) (job.Fence, error) {
+		s.fence = f
+		return f, nil
+	}, nil
 }
 
 func (s *sink) Connection(context.Context, string) (connection.Connection, error) { return s.conn, nil }
@@ -75,6 +77,10 @@ func (s *sink) Licenses(context.Context, string) ([]directory.LicenseRecord, err
 
 func (s *sink) Index(context.Context, string, int64, func([]directory.Indexed) error) error {
 	return nil
+}
+
+func (s *sink) Records(context.Context, string, []string) (map[string]directory.Record, error) {
+	return nil, nil
 }
 
 func (s *sink) SeenRows(context.Context, string, int) ([]string, error) { return nil, nil }

@@ -68,6 +68,7 @@ type worker struct {
 	chosen connection.Settings
 	fence  job.Fence
 	last   job.Fence // as it was committed last
+	flight *flight   // the commit under way, or nil
 	opens  bool      // the next commit opens the run
 	ends   bool      // the next commit of a closed run is its end
 	until  time.Time
@@ -81,6 +82,7 @@ type worker struct {
 	// are those whom this slice has added in a first one.
 	index   *index
 	written keys
+	doubts  bool // whoever is taken for new is looked up
 	// denied are teams whose members Microsoft did not list in this slice.
 	denied []string
 }
@@ -345,26 +347,4 @@ func (w *worker) enumerate(why, hash string) {
 		FullAt: f.People.FullAt,
 		Why:    why,
 	}
-}
-
-// commit writes the batch with the fence, stamped with the time.
-func (w *worker) commit(ctx context.Context, b directory.Batch) error {
-	w.takeMeter()
-	if x := &w.fence.Index; x.From > 0 && b.WritesPeople() {
-		x.Rows++
-	}
-	w.fence.Touched = w.Now().UTC()
-	f, err := w.Store.Commit(ctx, w.part, w.fence, b)
-	if err != nil {
-		return err
-	}
-	w.fence, w.last, w.opens = f, f, false
-	w.moves.add(b.Changes)
-	if w.ends && !f.Open() {
-		w.ends = false
-		if w.Watch != nil {
-			w.Watch.Ended(ctx, f.Run)
-		}
-	}
-	return nil
 }

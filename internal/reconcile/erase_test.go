@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/job"
@@ -104,6 +106,11 @@ func (w *world) stores() (out []raw) {
 					var chunk []byte
 					w.ok(json.Unmarshal(props[fmt.Sprint("D", i)], &chunk))
 					r.data = append(r.data, chunk...)
+				}
+				if string(props["V"]) == "2" { // compressed
+					var err error
+					r.data, err = s2.Decode(nil, r.data)
+					w.ok(err)
 				}
 				out = append(out, r)
 			}

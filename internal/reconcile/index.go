@@ -132,14 +132,8 @@ func (x *index) settles(w *worker, it *directory.Item) bool {
 	return m == directory.MarkOf(&directory.Record{Person: it.Person}) && w.chosenBySettings(&it.Person) && w.inGroups(it.ID)
 }
 
-// unstored reports whether the index proves that nobody of that ID is stored.
-func (x *index) unstored(id string) bool {
-	if x == nil {
-		return false
-	}
-	key, ok := directory.Key(id)
-	return ok && x.of(key) == 0
-}
+// unstored reports whether the index proves that nobody of that key is stored.
+func (x *index) unstored(key [16]byte) bool { return x != nil && x.of(key) == 0 }
 
 // scattered reports whether the index has come to be in too many rows. That of
 // a preview is thrown away with it.

@@ -1,41 +1,67 @@
 package reconcile
 
-import (
-	"encoding/binary"
-	"slices"
+import "github.com/cespare/xxhash/v2"
+
+// keys remember whom a slice has written in a first run, in Bloom filters: four
+// bytes a person, where a map would take forty. Whoever is wrongly taken for one
+// of them, some ten in a hundred thousand, is looked up for nothing.
+type keys struct {
+	filters []filter
+	room    int // that the last one has left
+}
+
+// filter has a power of two of bits, eight of which are set for each key.
+type filter []uint64
+
+const (
+	probes = 8
+	// spread is how many bits there are for each key: with eight probes, six of
+	// a million keys that are not in a filter seem to be.
+	spread = 32
+	// The first filter has room for 512 keys, and each one more than the one
+	// before, up to 32,768 keys in 128 KiB.
+	leastKeys, mostKeys = 1 << 9, 1 << 15
 )
 
-// keys remember whom a first run has written, at eight bytes a person, where a
-// map would take forty: an item that the settings do not want is of nobody,
-// unless an earlier page has brought them in.
-type keys struct {
-	sorted []uint64
-	recent []uint64 // written since the others were sorted
-}
-
-// maxRecent is how many are looked through one by one.
-const maxRecent = 1024
-
-// half of a key tells people apart well enough: GUIDs are random, and whoever is
-// taken for another is only looked up.
-func half(key [16]byte) uint64 {
-	return binary.BigEndian.Uint64(key[:]) ^ binary.BigEndian.Uint64(key[8:])
-}
-
 func (k *keys) add(key [16]byte) {
-	k.recent = append(k.recent, half(key))
-	if len(k.recent) > max(maxRecent, len(k.sorted)/8) {
-		k.sorted = append(k.sorted, k.recent...)
-		slices.Sort(k.sorted)
-		k.recent = k.recent[:0]
+	if k.room == 0 {
+		k.room = min(leastKeys<<(2*len(k.filters)), mostKeys)
+		k.filters = append(k.filters, make(filter, k.room*spread/64))
+	}
+	k.room--
+	k.filters[len(k.filters)-1].add(xxhash.Sum64(key[:]))
+}
+
+// has reports whether the person may have been added. Of who was, it is never
+// false.
+func (k *keys) has(key [16]byte) bool {
+	if len(k.filters) == 0 {
+		return false
+	}
+	h := xxhash.Sum64(key[:])
+	for i := len(k.filters) - 1; i >= 0; i-- {
+		if k.filters[i].has(h) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f filter) add(h uint64) {
+	last := uint64(len(f))*64 - 1
+	for at, step := h, h>>32|1; step < (h>>32|1)+probes; step++ { // the step grows, too
+		f[at&last/64] |= 1 << (at & 63)
+		at += step
 	}
 }
 
-// has reports whether the person may have been added.
-func (k *keys) has(key [16]byte) bool {
-	h := half(key)
-	if _, ok := slices.BinarySearch(k.sorted, h); ok {
-		return true
+func (f filter) has(h uint64) bool {
+	last := uint64(len(f))*64 - 1
+	for at, step := h, h>>32|1; step < (h>>32|1)+probes; step++ {
+		if f[at&last/64]&(1<<(at&63)) == 0 {
+			return false
+		}
+		at += step
 	}
-	return slices.Contains(k.recent, h)
+	return true
 }

@@ -20,9 +20,9 @@ import (
 var (
 	// minListed is how many people a tenant must have to be listed in parallel.
 	minListed = 2000
-	// longShard is after how many pages a shard is looked at, and how many more
-	// it may have before it is split: asking for a shard that has nobody costs
-	// a call, too.
+	// longShard is after how many pages a shard is looked at, while the next one
+	// comes, and how many more it may have before it is split: asking for a
+	// shard that has nobody costs a call, too.
 	longShard = 4
 	// maxListPage is how many people a page of a list has. Source: Microsoft
 	// Graph documentation, "List users".
@@ -126,10 +126,11 @@ func (w *worker) chain(ctx context.Context, why error) error {
 // lister is a list under way: lanes fetch, and one goroutine writes.
 type lister struct {
 	*worker
-	mu   sync.Mutex
-	idle sync.Cond // lanes wait until there is more to do
-	todo []directory.Shard
-	busy int // lanes that may find more to do
+	mu     sync.Mutex
+	idle   sync.Cond // lanes wait until there is more to do
+	todo   []directory.Shard
+	busy   int // lanes that may find more to do
+	asking sync.WaitGroup
 	// doubles are those who were listed before their shard was split.
 	doubles map[[16]byte]int
 	// since gets the first page of what has happened since before the list.
@@ -145,7 +146,7 @@ type listed struct {
 }
 
 // follow lists what is left, and commits where it has come to with the pages.
-func (l *lister) follow(ctx context.Context) error {
+func (l *lister) follow(ctx context.Context) (err error) {
 	shards, err := l.Store.Shards(ctx, l.part)
 	if err != nil {
 		return err
@@ -155,15 +156,29 @@ func (l *lister) follow(ctx context.Context) error {
 		known[s.Name] = s
 	}
 	l.begin(known)
-	slice := ctx
-	ctx, cancel := context.WithCancel(slice)
-	pages := l.lanes(ctx, slice)
+	after, give := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	pages := l.lanes(ctx)
+	var since sync.WaitGroup
+	latest := l.fence.People.Latest
+	since.Go(func() {
+		if l.fetched(ctx) { // asked for while the last pages are written
+			p, err := l.Graph.People(after, l.conn.Access(), latest, l.properties())
+			l.since <- &fetched{latest, p, err}
+		}
+	})
 	defer func() { // no lane is left behind
+		if err != nil {
+			give()
+		}
 		cancel()
 		for range pages {
 		}
+		since.Wait()
+		give()
 	}()
 	b := newBatcher(l.worker)
+	b.ahead = true
 	for got := range pages {
 		if got.err != nil {
 			cancel()
@@ -224,109 +239,6 @@ func (l *lister) split(prefixes []string, known map[string]directory.Shard) {
 	for i := range letters {
 		l.unfold(prefixes[0], letters[i:i+1], known)
 	}
-}
-
-// lanes fetch what is to do, until nothing is left or ctx ends; then, if all
-// was fetched, what has happened since.
-func (l *lister) lanes(ctx, slice context.Context) <-chan listed {
-	access, latest, properties := l.conn.Access(), l.fence.People.Latest, l.properties()
-	pages := make(chan listed, l.Lanes) // a lane goes on while its last page waits
-	stop := context.AfterFunc(ctx, l.idle.Broadcast)
-	var lanes sync.WaitGroup
-	for range l.Lanes {
-		lanes.Go(func() {
-			for {
-				s, ok := l.take(ctx)
-				if !ok {
-					return
-				}
-				l.walk(ctx, s, pages)
-				l.leave()
-			}
-		})
-	}
-	go func() {
-		lanes.Wait()
-		stop()
-		whole := ctx.Err() == nil
-		close(pages)
-		if whole { // asked for while the last pages are written
-			p, err := l.Graph.People(slice, access, latest, properties)
-			l.since <- &fetched{latest, p, err}
-		}
-	}()
-	return pages
-}
-
-// take waits for a shard to do; ok is false if none will come.
-func (l *lister) take(ctx context.Context) (s directory.Shard, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.todo) == 0 && l.busy > 0 && ctx.Err() == nil {
-		l.idle.Wait()
-	}
-	if len(l.todo) == 0 || ctx.Err() != nil {
-		return s, false
-	}
-	s, l.todo = l.todo[0], l.todo[1:]
-	l.busy++
-	return s, true
-}
-
-// leave tells the other lanes that a shard is done with.
-func (l *lister) leave() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.busy--
-	l.idle.Broadcast()
-}
-
-// walk fetches the pages of a shard until its end, or until it is split.
-func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- listed) {
-	prefixes := prefixesOf(&s)
-	var had [][16]byte
-	for !s.Done && !s.Split {
-		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, s.Next, l.properties())
-		got := listed{s, p.Items, err}
-		if err == nil {
-			for i := range p.Items {
-				if key, ok := directory.Key(p.Items[i].ID); ok && s.Pages < longShard {
-					had = append(had, key)
-				}
-			}
-			s.Next, s.Pages, s.Done = p.Next, s.Pages+1, p.Next == ""
-			if s.Pages == longShard && !s.Done && l.long(ctx, prefixes) {
-				s.Next, s.Split = "", true
-			}
-			got.shard = s
-		}
-		select {
-		case pages <- got:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-	if s.Split {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, key := range had {
-			l.doubles[key]++ // again if the shard above was split, too
-		}
-		l.split(prefixes, nil)
-		l.idle.Broadcast()
-	}
-}
-
-// long reports whether the rest of a shard is better listed in parallel.
-func (l *lister) long(ctx context.Context, prefixes []string) bool {
-	if len(prefixes[0]) >= maxPrefix {
-		return false
-	}
-	n, err := l.Graph.CountPeople(ctx, l.conn.Access(), prefixes...)
-	return err == nil && n > 2*longShard*maxListPage
 }
 
 // page takes in a page with the place behind it.

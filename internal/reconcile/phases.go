@@ -94,6 +94,9 @@ func (w *worker) work(ctx context.Context) error {
 		}
 		p := all[at]
 		err := w.watched(ctx, p.do)
+		if lerr := w.land(ctx); lerr != nil && (err == nil || errors.Is(err, errBudget) || lost(lerr)) {
+			err = lerr
+		}
 		if p.category != "" && w.dispensable(ctx, err) {
 			w.skip(ctx, p.category, err)
 			err = nil

@@ -53,7 +53,14 @@ type ledger struct {
 
 var errCrash = errors.New("crash")
 
-func (l *ledger) Commit(_ context.Context, _ string, f job.Fence, b directory.Batch) (job.Fence, error) {
+func (l *ledger) Prepare(_ string, f job.Fence, b directory.Batch) (job.Fence, func(context.Context, string) (job.Fence, error), error) {
+	next, err := l.commit(f, b) // at once: nothing is planned meanwhile
+	after := f
+	after.Seq++
+	return after, func(context.Context, string) (job.Fence, error) { return next, err }, nil
+}
+
+func (l *ledger) commit(f job.Fence, b directory.Batch) (job.Fence, error) {
 	fate := "lives"
 	if l.crashes {
 		fate = rapid.SampledFrom([]string{"lives", "lives", "dies before", "dies after"}).Draw(l.t, "commit")

@@ -81,9 +81,20 @@ func (w *worker) fetch(ctx context.Context, link string, first *fetched) <-chan 
 // costs few calls even where nothing has changed.
 const maxUncommitted = 16
 
-// people follows one round of users/delta to its delta link. Pages are
-// fetched ahead while earlier ones are compared and written.
+// people brings people up to date, and looks everybody up if that is what it
+// takes.
 func (w *worker) people(ctx context.Context) error {
+	err := w.round(ctx)
+	if stored(err) && !w.doubts {
+		w.relearn(ctx)
+		err = w.round(ctx)
+	}
+	return err
+}
+
+// round follows one round of users/delta to its delta link. Pages are
+// fetched ahead while earlier ones are compared and written.
+func (w *worker) round(ctx context.Context) error {
 	cur := &w.fence.People
 	defer func() { w.index = nil }()
 	if cur.Enum != "" {
@@ -110,6 +121,7 @@ func (w *worker) people(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the fetcher when this returns early
 	b := newBatcher(w)
+	b.ahead = true
 	pages := 0
 	for got := range w.fetch(ctx, link, first) {
 		if got.err != nil {

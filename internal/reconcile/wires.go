@@ -82,7 +82,9 @@ type Graph interface {
 // State is the fenced state of a connection, or of a preview beside it.
 type State interface {
 	Fence(ctx context.Context, part string) (job.Fence, error)
-	Commit(ctx context.Context, part string, f job.Fence, b directory.Batch) (job.Fence, error)
+	// Prepare makes a commit of the batch with the fence, and tells the fence as
+	// it will be. The commit is sent, once, over the stored fence of that version.
+	Prepare(part string, f job.Fence, b directory.Batch) (next job.Fence, send func(ctx context.Context, version string) (job.Fence, error), err error)
 	// Purge deletes up to limit rows, and reports whether none is left.
 	Purge(ctx context.Context, part string, limit int) (done bool, err error)
 }

@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -45,7 +46,9 @@ type batch struct {
 	head      []byte              // an entity, up to its row key
 	rows      map[string]struct{} // already in it
 	body      []byte
+	hole      int    // where in body a version is missing; 0 if none is
 	raw       []byte // the value that is being written
+	block     []byte // and compressed
 	n         int    // operations
 	err       error
 }
@@ -56,7 +59,7 @@ var batches = sync.Pool{New: func() any { return &batch{rows: make(map[string]st
 func newBatch(url, part string) *batch {
 	b := batches.Get().(*batch)
 	clear(b.rows)
-	b.url, b.part, b.raw, b.n, b.err = url, part, b.raw[:0], 0, nil
+	b.url, b.part, b.raw, b.n, b.hole, b.err = url, part, b.raw[:0], 0, 0, nil
 	b.keyed = append(appendKey(append(append(b.keyed[:0], url...), "(PartitionKey='"...), part), "',RowKey='"...)
 	b.head = append(appendQuoted(append(b.head[:0], `{"PartitionKey":`...), part), `,"RowKey":`...)
 	b.body = append(b.body[:0], opening...)
@@ -93,12 +96,12 @@ func (b *batch) operation(rk string) bool {
 }
 
 // add writes a row that must not be there.
-func (b *batch) add(rk string, data []byte) {
-	if !b.operation(rk) {
+func (b *batch) add(r row) {
+	if !b.operation(r.rk) {
 		return
 	}
 	b.body = append(append(append(b.body, "POST "...), b.url...), minimal...)
-	b.entity(row{rk: rk, data: data}, "Prefer: return-no-content\r\n")
+	b.entity(r, "Prefer: return-no-content\r\n")
 }
 
 // replace writes a row under its version; an empty etag means whatever is
@@ -107,12 +110,30 @@ func (b *batch) replace(r row) {
 	if !b.operation(r.rk) {
 		return
 	}
-	b.body = append(appendKey(append(append(b.body, "PUT "...), b.keyed...), r.rk), "')"...)
-	b.body = append(b.body, replaced...)
 	match := ""
 	if r.etag != "" {
-		match = "If-Match: " + r.etag + "\r\n"
+		match = ifMatch + r.etag + "\r\n"
 	}
+	b.put(r, match)
+}
+
+// swap writes the one row whose version is known only when the batch is sent.
+func (b *batch) swap(r row) {
+	if !b.operation(r.rk) {
+		return
+	}
+	from := len(b.body)
+	b.put(r, ifMatch+"\r\n")
+	if at := bytes.Index(b.body[from:], []byte(ifMatch)); at >= 0 { // else the row was refused
+		b.hole = from + at + len(ifMatch)
+	}
+}
+
+const ifMatch = "If-Match: "
+
+func (b *batch) put(r row, match string) {
+	b.body = append(appendKey(append(append(b.body, "PUT "...), b.keyed...), r.rk), "')"...)
+	b.body = append(b.body, replaced...)
 	b.entity(r, match)
 }
 
@@ -159,12 +180,16 @@ var placeholder = []aztables.TransactionAction{{
 	ActionType: aztables.TransactionTypeDelete, Entity: []byte(`{"PartitionKey":"~","RowKey":"~"}`),
 }}
 
-// submit sends a batch that has ended, and returns the new version of its
-// first row, if it wrote it. A refusal is a *refusal.
-func (t *table) submit(ctx context.Context, b *batch) (etag string, err error) {
+// submit sends a batch that has ended, with the version that is missing in it,
+// if one is, and returns the new version of its first row, if it wrote it. A
+// refusal is a *refusal.
+func (t *table) submit(ctx context.Context, b *batch, version string) (etag string, err error) {
 	x := newExchange(noFailure)
 	defer x.free()
-	x.send = &outgoing{b: b.body}
+	x.send = &outgoing{parts: [][]byte{b.body}}
+	if b.hole > 0 {
+		x.send.parts = [][]byte{b.body[:b.hole], []byte(version), b.body[b.hole:]}
+	}
 	defer x.send.Close()
 	if _, err := t.SubmitTransaction(x.in(ctx), placeholder, nil); err != nil {
 		return "", err
@@ -217,11 +242,19 @@ var chunkNames = func() (names [maxPacked/maxChunk + 1]string) {
 	return names
 }()
 
-var version = `,"V":` + strconv.Itoa(rowVersion)
+// versions are the property of a row's layout, by version.
+var versions = [...]string{plainVersion: `,"V":1`, packedVersion: `,"V":2`}
+
+func (r row) version() string {
+	if r.packed {
+		return versions[packedVersion]
+	}
+	return versions[plainVersion]
+}
 
 // tailSize is how long an entity is behind its keys.
 func (r row) tailSize() int {
-	n := len(version) + len(`}`)
+	n := len(r.version()) + len(`}`)
 	if r.gone {
 		n += len(`,"T":true`)
 	}
@@ -233,7 +266,7 @@ func (r row) tailSize() int {
 
 // appendTail appends an entity from behind its keys.
 func (r row) appendTail(b []byte) []byte {
-	b = append(slices.Grow(b, r.tailSize()), version...)
+	b = append(slices.Grow(b, r.tailSize()), r.version()...)
 	if r.gone {
 		b = append(b, `,"T":true`...)
 	}

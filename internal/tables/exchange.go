@@ -130,11 +130,11 @@ func appendAll(b []byte, r io.Reader, size int64) ([]byte, error) {
 	}
 }
 
-// outgoing is a request's body. Once it is closed nobody reads the bytes any
-// more, not even a transport that sends on after the answer came.
+// outgoing is a request's body, in parts. Once it is closed nobody reads the
+// bytes any more, not even a transport that sends on after the answer came.
 type outgoing struct {
 	mu     sync.Mutex
-	b      []byte
+	parts  [][]byte
 	at     int
 	closed bool
 }
@@ -144,13 +144,18 @@ var errSent = errors.New("tables: body read after its request has ended")
 func (o *outgoing) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.closed:
+	if o.closed {
 		return 0, errSent
-	case o.at >= len(o.b):
+	}
+	n, skip := 0, o.at
+	for _, part := range o.parts {
+		from := min(skip, len(part))
+		skip -= from
+		n += copy(p[n:], part[from:])
+	}
+	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, o.b[o.at:])
 	o.at += n
 	return n, nil
 }
@@ -165,7 +170,10 @@ func (o *outgoing) Seek(offset int64, whence int) (int64, error) {
 	case offset == 0 && whence == io.SeekStart:
 		o.at = 0
 	case offset == 0 && whence == io.SeekEnd:
-		o.at = len(o.b)
+		o.at = 0
+		for _, part := range o.parts {
+			o.at += len(part)
+		}
 	default:
 		return 0, errors.ErrUnsupported
 	}
@@ -175,6 +183,6 @@ func (o *outgoing) Seek(offset int64, whence int) (int64, error) {
 func (o *outgoing) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.b, o.closed = nil, true
+	o.parts, o.closed = nil, true
 	return nil
 }

@@ -37,7 +37,7 @@ func TestRetriedBody(t *testing.T) {
 
 // An outgoing body ends for whoever still reads it when it is closed.
 func TestClosedBody(t *testing.T) {
-	o := &outgoing{b: []byte("body")}
+	o := &outgoing{parts: [][]byte{[]byte("b"), nil, []byte("ody")}}
 	if n, err := o.Seek(0, io.SeekEnd); n != 4 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}

@@ -40,16 +40,42 @@ func (s *Store) Fence(ctx context.Context, part string) (f job.Fence, err error)
 // answer that was lost on the way is found out by reading the fence again, so
 // that any other error means that nothing was written, or that nobody can say.
 func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b directory.Batch) (_ job.Fence, err error) {
+	next, send, err := s.Prepare(part, f, b)
+	if err != nil {
+		return next, err
+	}
+	return send(ctx, f.Version)
+}
+
+// Prepare is Commit without its last step, which is to be called once, with the
+// version of the stored fence: it may have been written since f was read, as
+// long as f tells of that. What Prepare returns beside is the fence as it will
+// be, but for its version. Nothing of b is used any more.
+func (s *Store) Prepare(part string, f job.Fence, b directory.Batch) (next job.Fence, send func(ctx context.Context, version string) (job.Fence, error), err error) {
 	defer fault.Wrap(&err, "tables: commit of %s", part)
 	f.Seq++
 	f.Commit = rand.Text()
 	f.Run.Transactions++
-	send, free, err := s.writing(part, f, &b)
-	defer free()
+	write, free, err := s.writing(part, f, &b)
 	if err != nil {
-		return f, err
+		free()
+		return f, nil, err
 	}
-	etag, err := send(ctx)
+	return f, func(ctx context.Context, version string) (_ job.Fence, err error) {
+		defer fault.Wrap(&err, "tables: commit of %s", part)
+		defer free()
+		f.Version = version
+		return s.settle(ctx, part, f, write)
+	}, nil
+}
+
+// writer writes what was prepared, over the fence of that version, and returns
+// the new one.
+type writer func(ctx context.Context, version string) (etag string, err error)
+
+// settle writes, and finds out how that ended.
+func (s *Store) settle(ctx context.Context, part string, f job.Fence, write writer) (job.Fence, error) {
+	etag, err := write(ctx, f.Version)
 	if err == nil && etag != "" {
 		f.Version = etag
 		return f, nil
@@ -76,19 +102,19 @@ func (s *Store) Commit(ctx context.Context, part string, f job.Fence, b director
 	return f, classify(err)
 }
 
-// writing builds what writes the batch with the fence and returns the fence's
-// new version, and what is to be called when all is done. A fence alone needs no
-// transaction around it.
-func (s *Store) writing(part string, f job.Fence, b *directory.Batch) (send func(context.Context) (etag string, err error), free func(), err error) {
+// writing builds what writes the batch with the fence, and what is to be called
+// when all is done. A fence alone needs no transaction around it.
+func (s *Store) writing(part string, f job.Fence, b *directory.Batch) (write writer, free func(), err error) {
 	if f.Version != "" && b.Empty() {
 		data, err := pack(f)
-		r := row{pk: part, rk: fenceKey, data: data, etag: f.Version}
-		return func(ctx context.Context) (string, error) { return replace(ctx, s.directory, r) }, func() {}, err
+		return func(ctx context.Context, version string) (string, error) {
+			return replace(ctx, s.directory, row{pk: part, rk: fenceKey, data: data, etag: version})
+		}, func() {}, err
 	}
 	t, err := s.directory.transaction(part, f, b)
-	return func(ctx context.Context) (etag string, err error) {
+	return func(ctx context.Context, version string) (etag string, err error) {
 		err = ensuring(ctx, s.directory, func() (err error) {
-			etag, err = s.directory.submit(ctx, t)
+			etag, err = s.directory.submit(ctx, t, version)
 			return err
 		})
 		return etag, err

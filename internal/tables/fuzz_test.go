@@ -7,12 +7,18 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/s2"
+
+	"rollcall/internal/fault"
 )
 
 func FuzzRow(f *testing.F) {
 	good, _ := row{pk: "p", rk: "r", data: []byte(strings.Repeat(`{"a":"b"}`, 20000)), cols: map[string]string{"Due": "x"}}.encode()
 	f.Add(good)
 	f.Add([]byte(`{"PartitionKey":"p","RowKey":"r","V":2}`))
+	f.Add([]byte(`{"PartitionKey":"p","RowKey":"r","V":3}`))
+	f.Add(compressed(1000))
 	f.Add([]byte(`{"PartitionKey":"p","RowKey":"r","V":1,"D0":7}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeRow(b)
@@ -33,6 +39,29 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
+// compressed is a row of so many zeros.
+func compressed(n int) []byte {
+	b, _ := row{pk: "p", rk: "r", packed: true, data: s2.Encode(nil, make([]byte, n))}.encode()
+	return b
+}
+
+// A row that would take more memory than a row may have is refused before it does.
+func TestExpand(t *testing.T) {
+	r, err := decodeRow(compressed(900 << 10))
+	if err != nil || !bytes.Equal(r.data, make([]byte, 900<<10)) {
+		t.Errorf("%d bytes, %v", len(r.data), err)
+	}
+	for name, b := range map[string][]byte{
+		"too large": compressed(900<<10 + 1), "a bomb": compressed(1 << 26),
+		"cut":     bytes.Replace(compressed(1000), []byte(`"D0":"`), []byte(`"D0":"AAAA`), 1),
+		"nothing": []byte(`{"PartitionKey":"p","RowKey":"r","V":2}`),
+	} {
+		if r, err := decodeRow(b); !fault.Is(err, fault.Invalid) || len(r.data) > 900<<10 {
+			t.Errorf("%s: %d bytes, %v", name, len(r.data), err)
+		}
+	}
+}
+
 // decodeByMap reads an entity by encoding/json alone.
 func decodeByMap(b []byte) (r row, ok bool) {
 	var props map[string]json.RawMessage
@@ -45,7 +74,7 @@ func decodeByMap(b []byte) (r row, ok bool) {
 	}
 	var v int
 	r.pk, r.rk, r.etag = text("PartitionKey"), text("RowKey"), text("odata.etag")
-	if err := json.Unmarshal(props["V"], &v); err != nil || v != 1 || r.pk == "" || r.rk == "" {
+	if err := json.Unmarshal(props["V"], &v); err != nil || v != 1 && v != 2 || r.pk == "" || r.rk == "" {
 		return r, false
 	}
 	r.gone = string(props["T"]) == "true"
@@ -60,11 +89,22 @@ func decodeByMap(b []byte) (r row, ok bool) {
 		}
 		r.data = append(r.data, chunk...)
 	}
+	if v == 2 {
+		if n, err := s2.DecodedLen(r.data); err != nil || n > 900<<10 {
+			return r, false
+		}
+		var err error
+		if r.data, err = s2.Decode(nil, r.data); err != nil {
+			return r, false
+		}
+	}
 	return r, true
 }
 
 // A row reads as encoding/json reads it, and what that refuses is refused.
 func FuzzRowLikeJSON(f *testing.F) {
+	f.Add(compressed(3))
+	f.Add(compressed(900<<10 + 1))
 	good, _ := row{pk: "pé", rk: "r\"<", gone: true, data: []byte(strings.Repeat("x", 130000))}.encode()
 	f.Add(good)
 	f.Add([]byte(` { "RowKey" : "a" , "\u0050artitionKey":"\u00e9\/","V":1, "D0":"YQ==","D1":null,"D2":"Yg\/=","x":{"y":[1,2.5e3,{"z":null}]},"odata.etag":"W/\"1\"","T":false}`))

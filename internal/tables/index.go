@@ -121,7 +121,7 @@ func (w *writes) index(f *job.Fence, b *directory.Batch) {
 	for _, id := range b.Erase {
 		person(id, 0)
 	}
-	w.add(indexKey(f.Seq), w.raw)
+	w.add(row{rk: indexKey(f.Seq), data: w.raw})
 }
 
 func appendIndexed(b []byte, e directory.Indexed) []byte {

@@ -103,6 +103,6 @@ func dropAll(ctx context.Context, t *table, part string, keys []string) error {
 	if err := b.end(); err != nil {
 		return err
 	}
-	_, err := t.submit(ctx, b)
+	_, err := t.submit(ctx, b, "")
 	return classify(err)
 }

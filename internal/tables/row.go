@@ -4,13 +4,20 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+
+	"github.com/klauspost/compress/s2"
 
 	"rollcall/internal/fault"
 )
 
-// rowVersion is the layout that this build writes into every row's column V.
-// A reader upcasts older ones and refuses newer ones.
-const rowVersion = 1
+// Every row's column V has the version of its layout: a reader upcasts older
+// ones and refuses newer ones.
+const (
+	plainVersion  = 1
+	packedVersion = 2 // the value is compressed: a row of changes
+	rowVersion    = packedVersion
+)
 
 const (
 	// maxChunk is the most bytes in one binary property. Table Storage takes
@@ -27,6 +34,7 @@ type row struct {
 	etag   string
 	data   []byte
 	cols   map[string]string
+	packed bool // data is a block of S2, at least when it is written
 	// gone marks a tombstone, in column T: the row reads as if there were none,
 	// not even in a partition beneath.
 	gone bool
@@ -94,7 +102,24 @@ func decodeRow(b []byte) (row, error) {
 			return r, fault.New(fault.Invalid, "row %s/%s: D%d: %w", r.pk, r.rk, i, err)
 		}
 	}
+	if v == packedVersion {
+		if r.data, err = expand(r.data); err != nil {
+			return r, fault.New(fault.Invalid, "row %s/%s: %w", r.pk, r.rk, err)
+		}
+	}
 	return r, nil
+}
+
+// expand returns what was compressed, which is bounded as what is stored is.
+func expand(packed []byte) ([]byte, error) {
+	n, err := s2.DecodedLen(packed)
+	if err != nil {
+		return nil, err
+	}
+	if n > maxPacked {
+		return nil, fmt.Errorf("%d bytes when expanded, at most %d", n, maxPacked)
+	}
+	return s2.Decode(nil, packed)
 }
 
 // maxChunks is how many binary properties of 64 KiB an entity of 1 MiB has at most.

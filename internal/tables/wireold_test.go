@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
 	"rollcall/internal/job"
@@ -220,7 +222,10 @@ func readRows(t *testing.T, name string) {
 	values := map[string]any{} // by table and key
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
 		var st stored
-		var keys struct{ PartitionKey, RowKey, D0 string }
+		var keys struct {
+			PartitionKey, RowKey, D0 string
+			V                        int
+		}
 		if err := json.Unmarshal(lines.Bytes(), &st); err != nil {
 			t.Fatal(err)
 		}
@@ -235,8 +240,14 @@ func readRows(t *testing.T, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if keys.V == 2 {
+			if data, err = s2.Decode(nil, data); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var v any
-		if err := json.Unmarshal(data, &v); err != nil && !strings.HasPrefix(keys.RowKey, rosterPrefix) { // rosters are packed
+		binary := strings.HasPrefix(keys.RowKey, rosterPrefix) || strings.HasPrefix(keys.RowKey, indexPrefix)
+		if err := json.Unmarshal(data, &v); err != nil && !binary {
 			t.Fatal(err)
 		}
 		kind := st.Table
@@ -309,6 +320,21 @@ func readRows(t *testing.T, name string) {
 		delete(values, strings.TrimSuffix(string(l), "!"))
 	}
 	delete(values, "m")
+	if _, ok := values["i"]; ok { // since version 2
+		people := 0
+		err := s.Index(ctx, fixtureConnection, 0, func(row []directory.Indexed) error {
+			for _, e := range row {
+				if people++; e.Key != one || e.Mark == 0 {
+					t.Errorf("index %+v", e)
+				}
+			}
+			return nil
+		})
+		if err != nil || people != 1 {
+			t.Errorf("index of %d, %v", people, err)
+		}
+		delete(values, "i")
+	}
 	if len(values) > 0 {
 		t.Errorf("not read: %v", values)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"rollcall/internal/sandbox"
 	"rollcall/internal/sandbox/microsoft/fault"
 	"rollcall/internal/sandbox/microsoft/tenant"
@@ -28,6 +30,7 @@ func unpacked(t *testing.T, s *sandbox.Sandbox) map[string]string {
 		if err := json.Unmarshal([]byte(text), &row); err != nil {
 			t.Fatal(err)
 		}
+		var value []byte
 		for i := 0; ; i++ {
 			packed, ok := row["D"+strconv.Itoa(i)].(string)
 			if !ok {
@@ -37,8 +40,15 @@ func unpacked(t *testing.T, s *sandbox.Sandbox) map[string]string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rows[key] += string(b)
+			value = append(value, b...)
 		}
+		if row["V"] == 2.0 { // compressed
+			var err error
+			if value, err = s2.Decode(nil, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows[key] += string(value)
 	}
 	return rows
 }

@@ -170,22 +170,32 @@ func valueSize(p property) (int, *storageError) {
 	return size, nil
 }
 
-// binarySize returns how many bytes a text in base64 stands for. It decodes by
-// pieces, on the stack.
+// binarySize returns how many bytes a text in base64 stands for.
 func binarySize(s string) (size int, ok bool) {
-	var in [1024]byte
-	var out [768]byte
-	for len(s) > len(in) {
-		n, err := base64.StdEncoding.Decode(out[:], in[:copy(in[:], s)])
-		if err != nil || n != len(out) { // padding or line breaks
-			b, err := base64.StdEncoding.DecodeString(s)
-			return size + len(b), err == nil
-		}
-		size, s = size+n, s[len(in):]
+	const group = 4
+	whole := max(0, len(s)-1) / group * group // the last group may be padded
+	wrong := byte(0)
+	for text := s[:whole]; text != ""; text = text[group:] {
+		wrong |= notBase64[text[0]] | notBase64[text[1]] | notBase64[text[2]] | notBase64[text[3]]
 	}
-	n, err := base64.StdEncoding.Decode(out[:], in[:copy(in[:], s)])
-	return size + n, err == nil
+	if wrong != 0 { // line breaks, or an error
+		b, err := base64.StdEncoding.DecodeString(s)
+		return len(b), err == nil
+	}
+	var last [group]byte
+	n, err := base64.StdEncoding.Decode(last[:], append(make([]byte, 0, group), s[whole:]...))
+	return whole/group*3 + n, err == nil
 }
+
+// notBase64 is 1 for what is no digit in base64.
+var notBase64 = func() (t [256]byte) {
+	for c := range t {
+		if strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", byte(c)) < 0 {
+			t[c] = 1
+		}
+	}
+	return t
+}()
 
 func tooLarge() *storageError {
 	return bad("PropertyValueTooLarge", "The property value exceeds the maximum allowed size (64KB). If the property value is a string, it is UTF-16 encoded and the maximum number of characters should be 32K or less.")

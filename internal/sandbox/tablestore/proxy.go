@@ -16,18 +16,19 @@ import (
 // group transactions" (documented): a payload of at most 4 MiB.
 const maxBody = 4 << 20
 
-// bodies are buffers for requests.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// pieces are what bodies are read by.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // readBody reads a body of up to maxBody+1 bytes.
 func readBody(r *http.Request) (string, error) {
 	if r.ContentLength == 0 {
 		return "", nil
 	}
-	b := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(b)
-	b.Reset()
-	_, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	piece := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(piece)
+	var b strings.Builder
+	b.Grow(int(min(max(r.ContentLength, 0), maxBody+1)))
+	_, err := io.CopyBuffer(&b, io.LimitReader(r.Body, maxBody+1), piece[:])
 	return b.String(), err
 }
 

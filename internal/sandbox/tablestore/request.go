@@ -62,24 +62,21 @@ func parseResource(path string) (resource, *storageError) {
 		return r, nil
 	}
 	r.keyed = true
-	malformed := bad("InvalidInput", "Bad Request - Error in query syntax.")
 	if table == "Tables" {
-		if r.table, rest, ok = quoted(rest); !ok || rest != ")" {
-			return r, malformed
+		r.table, rest, ok = quoted(rest)
+	} else {
+		if rest, ok = strings.CutPrefix(rest, "PartitionKey="); ok {
+			r.partition, rest, ok = quoted(rest)
 		}
-		return r, nil
+		if ok {
+			rest, ok = strings.CutPrefix(rest, ",RowKey=")
+		}
+		if ok {
+			r.row, rest, ok = quoted(rest)
+		}
 	}
-	if rest, ok = strings.CutPrefix(rest, "PartitionKey="); !ok {
-		return r, malformed
-	}
-	if r.partition, rest, ok = quoted(rest); !ok {
-		return r, malformed
-	}
-	if rest, ok = strings.CutPrefix(rest, ",RowKey="); !ok {
-		return r, malformed
-	}
-	if r.row, rest, ok = quoted(rest); !ok || rest != ")" {
-		return r, malformed
+	if !ok || rest != ")" {
+		return r, bad("InvalidInput", "Bad Request - Error in query syntax.")
 	}
 	return r, nil
 }

@@ -137,6 +137,48 @@ func text(s string) (raw, value, rest string, ok bool) {
 	if s == "" || s[0] != '"' {
 		return "", "", "", false
 	}
+	n := strings.IndexByte(s[1:], '"')
+	if n < 0 {
+		return "", "", "", false
+	}
+	if plain(s[1 : 1+n]) {
+		return s[:n+2], s[1 : n+1], s[n+2:], true
+	}
+	return special(s)
+}
+
+// plain reports whether all of s is ASCII that stands for itself, or a quote:
+// in words of eight bytes, the last of which may overlap the one before.
+func plain(s string) bool {
+	if len(s) < 8 {
+		for i := range len(s) {
+			if c := s[i]; c < ' ' || c == '\\' || c >= utf8.RuneSelf {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; i < len(s)-8; i += 8 {
+		if !plainWord(s[i : i+8]) {
+			return false
+		}
+	}
+	return plainWord(s[len(s)-8:])
+}
+
+// plainWord is plain of eight bytes at once. A byte that is not plain has its
+// highest bit set, or gets it by a subtraction, as it is below a space, or zero
+// after the xor; only such a byte borrows from the next.
+func plainWord(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	return (w|(w-ones*' ')|((w^ones*'\\')-ones))&tops == 0
+}
+
+// special reads a string that begins with a quote, with escapes or beyond ASCII.
+func special(s string) (raw, value, rest string, ok bool) {
 	i, plain, ascii := 1, true, true
 	for {
 		n := strings.IndexByte(s[i:], '"')
@@ -167,15 +209,15 @@ func text(s string) (raw, value, rest string, ok bool) {
 	if plain && valid {
 		return raw, value, rest, true
 	}
-	value = "" // what does not parse has no value
-	if err := json.Unmarshal([]byte(raw), &value); err != nil {
-		return "", "", "", false
+	var said string
+	if err := json.Unmarshal([]byte(raw), &said); err != nil {
+		return "", "", "", false // what does not parse has no value
 	}
 	if !valid {
-		b, _ := json.Marshal(value) // a string
+		b, _ := json.Marshal(said) // a string
 		raw = string(b)
 	}
-	return raw, value, rest, true
+	return raw, said, rest, true
 }
 
 // number reads a number by the grammar of RFC 8259.

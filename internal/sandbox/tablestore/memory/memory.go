@@ -163,7 +163,7 @@ func (s *Store) Write(name, partition string, ops []Op) (tick Tick, failed int, 
 	if err != nil {
 		return 0, 0, err
 	}
-	properties := make([]string, len(ops))
+	undo := make([]undoing, 0, len(ops))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var p *list[Row]
@@ -172,26 +172,16 @@ func (s *Store) Write(name, partition string, ops []Op) (tick Tick, failed int, 
 	} else {
 		p = &list[Row]{}
 	}
-	for i, op := range ops {
-		old := p.get(op.Row)
-		if err := op.allowed(old); err != nil {
+	tick = s.tick() // under the lock: later writes of a row have later ticks
+	for i := range ops {
+		u, err := s.apply(p, partition, &ops[i], tick)
+		if err != nil {
+			for _, u := range slices.Backward(undo) {
+				u.in(p)
+			}
 			return 0, i, err
 		}
-		properties[i] = op.Properties
-		if op.Verb == Merge && old != nil {
-			properties[i] = merge(old.Properties, op.Properties)
-			if err := s.judge(partition, op.Row, properties[i]); err != nil {
-				return 0, i, err
-			}
-		}
-	}
-	tick = s.tick() // under the lock: later writes of a row have later ticks
-	for i, op := range ops {
-		if op.Verb == Delete {
-			p.remove(op.Row)
-			continue
-		}
-		p.put(op.Row, Row{properties[i], tick})
+		undo = append(undo, u)
 	}
 	if len(p.chunks) == 0 {
 		t.partitions.remove(partition)
@@ -199,6 +189,48 @@ func (s *Store) Write(name, partition string, ops []Op) (tick Tick, failed int, 
 		t.partitions.put(strings.Clone(partition), p)
 	}
 	return tick, 0, nil
+}
+
+// undoing is what a row was before an operation.
+type undoing struct {
+	row    string
+	was    Row
+	stored bool
+}
+
+func (u *undoing) in(p *list[Row]) {
+	if u.stored {
+		p.put(u.row, u.was)
+	} else {
+		p.remove(u.row)
+	}
+}
+
+// apply does one operation.
+func (s *Store) apply(p *list[Row], partition string, op *Op, tick Tick) (u undoing, err error) {
+	at := p.place(op.Row)
+	u = undoing{row: op.Row, stored: at.found}
+	var old *Row
+	if at.found {
+		old = p.at(at)
+		u.was = *old
+	}
+	if err := op.allowed(old); err != nil {
+		return u, err
+	}
+	properties := op.Properties
+	if op.Verb == Merge && old != nil {
+		properties = merge(old.Properties, op.Properties)
+		if err := s.judge(partition, op.Row, properties); err != nil {
+			return u, err
+		}
+	}
+	if op.Verb == Delete {
+		p.removeAt(at) // what is not there is not allowed to be deleted
+	} else {
+		p.putAt(at, op.Row, Row{properties, tick})
+	}
+	return u, nil
 }
 
 // allowed holds an operation against the row that is there, if any.

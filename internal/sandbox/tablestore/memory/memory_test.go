@@ -27,7 +27,8 @@ func TestList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l list[int]
 		want := map[string]int{}
-		key := func(n int) string { return fmt.Sprintf("%06d", n) }
+		form := rapid.SampledFrom([]string{"%06d", "alike for long %06d", "%d", "\x00%x\x00"}).Draw(t, "form")
+		key := func(n int) string { return fmt.Sprintf(form, n) }
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
 			from, step := rapid.IntRange(0, 1000).Draw(t, "from"), rapid.SampledFrom([]int{1, -1, 7, 13}).Draw(t, "step")
 			remove := rapid.Bool().Draw(t, "remove")
@@ -53,8 +54,8 @@ func TestList(t *testing.T) {
 			t.Fatalf("keys %v", got)
 		}
 		for _, c := range l.chunks {
-			if len(c) == 0 || len(c) > maxChunk {
-				t.Fatalf("a chunk of %d", len(c))
+			if n := len(c.items); n == 0 || n > maxChunk || c.first != firstOf(c.items[0].key) {
+				t.Fatalf("a chunk of %d, from %x", n, c.first)
 			}
 		}
 		k := key(rapid.IntRange(0, 1100).Draw(t, "key"))

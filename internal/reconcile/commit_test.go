@@ -1,0 +1,163 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/directory"
+	"rollcall/internal/job"
+	"rollcall/internal/tables"
+)
+
+// Whoever turns out to be stored after they were taken for new is looked up,
+// with everybody else: the run goes back to what is stored and on from there.
+func TestTakenForNew(t *testing.T) {
+	t.Parallel()
+	for _, lanes := range []int{0, 3} {
+		t.Run(fmt.Sprintf("%d lanes", lanes), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 250) // several transactions
+			ps := w.tenant.People()
+			table := wires.Tables.Client().NewClient("directory")
+			_, _ = w.store.Fence(w.ctx, w.conn) // makes the table
+			_, _ = table.CreateTable(w.ctx, nil)
+			for _, p := range []string{ps[0].ID, ps[120].ID, ps[249].ID} {
+				data, err := json.Marshal(directory.Record{Person: directory.Person{ID: p, DisplayName: "Of another time"}})
+				w.ok(err)
+				row, err := json.Marshal(map[string]any{
+					"PartitionKey": w.conn, "RowKey": "u!" + p, "V": 1, "D0": base64.StdEncoding.EncodeToString(data), "D0@odata.type": "Edm.Binary",
+				})
+				w.ok(err)
+				_, err = table.AddEntity(w.ctx, row, nil)
+				w.ok(err)
+			}
+			if lanes > 0 {
+				w.taps(t, lanes)
+			}
+			r := w.succeed()
+			if stored := w.records(); r.Created != 247 || r.Updated != 3 || len(stored) != 250 {
+				t.Errorf("%d created, %d updated, %d stored", r.Created, r.Updated, len(stored))
+			}
+			for _, p := range w.tenant.People() {
+				if got := w.records()[p.ID]; got.DisplayName != p.DisplayName || !got.Active() {
+					t.Errorf("%s is %q, want %q", p.ID, got.DisplayName, p.DisplayName)
+				}
+			}
+			w.positioned()
+			for i, c := range w.told(w.conn, 0) {
+				if c.Number != int64(i)+1 {
+					t.Fatalf("change %d is the %dth", c.Number, i+1)
+				}
+			}
+		})
+	}
+}
+
+// Somebody who is on two pages of a first run is stored as the later one says,
+// though the earlier one may be under way to the store.
+func TestToldTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 500)
+	var last map[string]any
+	twice := map[string]string{}
+	w.engine.Graph = w.newEngine(t, edits{wires.Transport, "/users/delta", func(m map[string]any) {
+		items := m["value"].([]any)
+		if last != nil {
+			again := maps.Clone(last)
+			again["displayName"] = fmt.Sprint("Told twice ", len(twice))
+			twice[again["id"].(string)] = again["displayName"].(string)
+			m["value"] = append([]any{again}, items...)
+		}
+		if len(items) > 0 {
+			last = items[0].(map[string]any) // its page may have filled a transaction since
+		}
+	}}).Graph
+	var log bytes.Buffer
+	w.engine.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w.cable.cut(func(int64) error { // a store that takes its time is overtaken by whoever does not wait for it
+		time.Sleep(5 * time.Millisecond)
+		return nil
+	})
+	r := w.succeed()
+	if strings.Contains(log.String(), "taken for new") {
+		t.Error("somebody was looked up before the commit under way had come to its end")
+	}
+	// Most of them while they wait for their transaction, some across two.
+	if len(twice) < 2 || r.Created != 500 || r.Updated == 0 {
+		t.Errorf("%d twice, %d created, %d updated", len(twice), r.Created, r.Updated)
+	}
+	stored := w.records()
+	for id, name := range twice {
+		if got := stored[id].DisplayName; got != name {
+			t.Errorf("%s is %q, want %q", id, got, name)
+		}
+	}
+	w.sound()
+}
+
+// late is a store in which a commit takes effect however long its worker's time
+// has been up.
+type late struct {
+	*tables.Store
+	n    int
+	hold func(commit int)
+	read chan struct{} // gets that the fence is read
+}
+
+func (l *late) Fence(ctx context.Context, part string) (job.Fence, error) {
+	select {
+	case l.read <- struct{}{}:
+	default:
+	}
+	return l.Store.Fence(ctx, part)
+}
+
+func (l *late) Prepare(part string, f job.Fence, b directory.Batch) (job.Fence, func(context.Context, string) (job.Fence, error), error) {
+	next, send, err := l.Store.Prepare(part, f, b)
+	l.n++
+	n := l.n
+	return next, func(ctx context.Context, version string) (job.Fence, error) {
+		l.hold(n)
+		return send(context.WithoutCancel(ctx), version)
+	}, err
+}
+
+// A slice whose time is up waits for its commit under way before it hands on:
+// what is handed on is what was stored.
+func TestTimeUpInFlight(t *testing.T) {
+	t.Parallel()
+	for commit := 2; commit <= 7; commit++ {
+		t.Run(fmt.Sprint("commit ", commit), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 600)
+			ctx, cancel := context.WithCancel(w.ctx)
+			l := &late{Store: w.store, read: make(chan struct{})}
+			l.hold = func(n int) {
+				if n != commit {
+					return
+				}
+				cancel()
+				select {
+				case <-l.read:
+					t.Error("the fence is read while a commit is under way")
+				case <-time.After(50 * time.Millisecond):
+				}
+			}
+			w.engine.Store = l
+			j := w.job(job.Schedule, "")
+			if err := w.engine.Sync(ctx, j); err != nil {
+				t.Fatal(err)
+			}
+			w.quiet(w.engine.Sync)
+			w.settled()
+		})
+	}
+}

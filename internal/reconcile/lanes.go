@@ -1,0 +1,136 @@
+package reconcile
+
+import (
+	"context"
+
+	"rollcall/internal/directory"
+)
+
+// lanes fetch what is to do, until nothing is left or ctx ends.
+func (l *lister) lanes(ctx context.Context) <-chan listed {
+	pages := make(chan listed, l.Lanes) // a lane goes on while its last page waits
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock() // whoever has just seen that ctx goes on waits by now
+		defer l.mu.Unlock()
+		l.idle.Broadcast()
+	})
+	for range l.Lanes {
+		l.asking.Go(func() {
+			for {
+				s, ok := l.take(ctx)
+				if !ok {
+					return
+				}
+				l.walk(ctx, s, pages)
+			}
+		})
+	}
+	go func() {
+		l.asking.Wait()
+		stop()
+		close(pages)
+	}()
+	return pages
+}
+
+// fetched waits until every page has come, or ctx ends, and reports which.
+func (l *lister) fetched(ctx context.Context) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		if len(l.todo) == 0 && l.busy == 0 {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		l.idle.Wait()
+	}
+}
+
+// take waits for a shard to do; ok is false if none will come.
+func (l *lister) take(ctx context.Context) (s directory.Shard, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.todo) == 0 && l.busy > 0 && ctx.Err() == nil {
+		l.idle.Wait()
+	}
+	if len(l.todo) == 0 || ctx.Err() != nil {
+		return s, false
+	}
+	s, l.todo = l.todo[0], l.todo[1:]
+	l.busy++
+	return s, true
+}
+
+// leave tells the others that nothing more comes of a shard.
+func (l *lister) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+	l.idle.Broadcast()
+}
+
+// walk fetches the pages of a shard until its end, or until it is split.
+func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- listed) {
+	prefixes := prefixesOf(&s)
+	var (
+		had  [][16]byte
+		long <-chan bool // whether it is better split
+	)
+	for ends := false; !ends; {
+		if s.Pages == longShard {
+			long = l.long(ctx, prefixes)
+		}
+		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, s.Next, l.properties())
+		got := listed{s, p.Items, err}
+		if err == nil {
+			if s.Pages <= longShard {
+				for i := range p.Items {
+					if key, ok := directory.Key(p.Items[i].ID); ok {
+						had = append(had, key)
+					}
+				}
+			}
+			s.Next, s.Pages, s.Done = p.Next, s.Pages+1, p.Next == ""
+			if !s.Done && long != nil && <-long {
+				s.Next, s.Split = "", true
+			}
+			long = nil
+			got.shard = s
+		}
+		if ends = err != nil || s.Done || s.Split; ends && !s.Split {
+			l.leave()
+		}
+		select {
+		case pages <- got:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if s.Split {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, key := range had {
+			l.doubles[key]++ // again if the shard above was split, too
+		}
+		l.split(prefixes, nil)
+		l.busy--
+		l.idle.Broadcast()
+	}
+}
+
+// long tells, while the next page is fetched, whether the rest of a shard is
+// better listed in parallel.
+func (l *lister) long(ctx context.Context, prefixes []string) <-chan bool {
+	answer := make(chan bool, 1)
+	if len(prefixes[0]) >= maxPrefix {
+		answer <- false
+		return answer
+	}
+	l.asking.Go(func() {
+		n, err := l.Graph.CountPeople(ctx, l.conn.Access(), prefixes...)
+		answer <- err == nil && n > 2*longShard*maxListPage
+	})
+	return answer
+}
