@@ -68,6 +68,9 @@ func serveMicrosoft(in io.Reader, out io.Writer) error {
 		"edit": side.Arg(func(e edits) (side.Work, error) {
 			return func() (side.Outcome, error) { return side.Outcome{}, e.do(t) }, nil
 		}),
+		"present": side.Arg(func(struct{}) (side.Work, error) {
+			return func() (side.Outcome, error) { return present(t), nil }, nil
+		}),
 	}, in, out)
 }
 
@@ -206,6 +209,9 @@ func scale(args []string) (err error) {
 			after[0]-before[0], after[1]-before[1], v["slices"], v["calls"], v["transactions"], v["changes"], float64(r.Peak)/(1<<20))
 		fmt.Print(line, phasesOf(v))
 		t.WriteString(line)
+		if err := b.ends(kind, ms, a.Servers); err != nil {
+			return err
+		}
 	}
 	if *write != "" {
 		return os.WriteFile(*write, []byte(t.String()), 0o644)
