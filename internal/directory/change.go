@@ -105,6 +105,8 @@ type Shard struct {
 	Done  bool   `json:"done,omitempty"`
 	// Split is true if it is listed by the shards below it, of one character more.
 	Split bool `json:"split,omitempty"`
+	// Forgotten is how often Microsoft did not know any more where it was.
+	Forgotten int `json:"forgotten,omitempty"`
 }
 
 // Merge returns the stored record as it is after an item that is present:

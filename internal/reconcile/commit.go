@@ -11,23 +11,40 @@ import (
 // flight is a commit under way. There is one at most: the next one is made
 // meanwhile, and waits for the version that this one brings.
 type flight struct {
-	fence job.Fence // as it is stored afterwards
-	err   error
-	done  chan struct{}
+	send    func(ctx context.Context, version string) (job.Fence, error)
+	version string    // that it replaces
+	fence   job.Fence // as it is stored afterwards
+	err     error
+	done    chan struct{}
+}
+
+func (f *flight) fly(ctx context.Context) {
+	defer close(f.done)
+	f.fence, f.err = f.send(ctx, f.version)
 }
 
 // commit writes the batch with the fence, stamped with the time.
 func (w *worker) commit(ctx context.Context, b directory.Batch) error {
-	if err := w.launch(ctx, b); err != nil {
+	if err := w.prepare(ctx, b); err != nil {
 		return err
 	}
+	w.flight.fly(ctx)
 	return w.land(ctx)
 }
 
-// launch is commit without waiting for the end, which the next launch does, or
+// launch is commit without waiting for the end, which the next commit does, or
 // land. Until then nothing that is read tells of the batch, and whatever is
 // planned is void if the commit fails: the slice is over then.
 func (w *worker) launch(ctx context.Context, b directory.Batch) error {
+	if err := w.prepare(ctx, b); err != nil {
+		return err
+	}
+	go w.flight.fly(ctx)
+	return nil
+}
+
+// prepare makes the commit that takes off next, once the one before has landed.
+func (w *worker) prepare(ctx context.Context, b directory.Batch) error {
 	if w.fence.Version == "" { // the first commit of all makes the fence, and others replace it
 		if err := w.land(ctx); err != nil {
 			return err
@@ -49,12 +66,7 @@ func (w *worker) launch(ctx context.Context, b directory.Batch) error {
 	version := w.fence.Version
 	w.fence = next
 	w.fence.Version = version
-	f := &flight{done: make(chan struct{})}
-	w.flight = f
-	go func() {
-		defer close(f.done)
-		f.fence, f.err = send(ctx, version)
-	}()
+	w.flight = &flight{send: send, version: version, done: make(chan struct{})}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -103,12 +104,12 @@ func TestToldTwice(t *testing.T) {
 	w.sound()
 }
 
-// late is a store in which a commit takes effect however long its worker's time
-// has been up.
+// late is a store to which commits are a while under way.
 type late struct {
 	*tables.Store
 	n    int
 	hold func(commit int)
+	deaf bool          // commits take effect however long the worker's time has been up
 	read chan struct{} // gets that the fence is read
 }
 
@@ -126,7 +127,10 @@ func (l *late) Prepare(part string, f job.Fence, b directory.Batch) (job.Fence, 
 	n := l.n
 	return next, func(ctx context.Context, version string) (job.Fence, error) {
 		l.hold(n)
-		return send(context.WithoutCancel(ctx), version)
+		if l.deaf {
+			ctx = context.WithoutCancel(ctx)
+		}
+		return send(ctx, version)
 	}, err
 }
 
@@ -139,7 +143,7 @@ func TestTimeUpInFlight(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 600)
 			ctx, cancel := context.WithCancel(w.ctx)
-			l := &late{Store: w.store, read: make(chan struct{})}
+			l := &late{Store: w.store, deaf: true, read: make(chan struct{})}
 			l.hold = func(n int) {
 				if n != commit {
 					return
@@ -161,3 +165,56 @@ func TestTimeUpInFlight(t *testing.T) {
 		})
 	}
 }
+
+// A page that is refused while a commit is under way takes nothing from it: the
+// run waits as long as Microsoft asks, from what was stored.
+func TestRefusedInFlight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 400)
+	w.spread(func(i int) string { return fmt.Sprintf("%c%d", 'a'+i%26, i) })
+	under, refused := make(chan struct{}), make(chan struct{})
+	pages := w.taps(t, 3)
+	w.engine = w.newEngine(t, transport(func(req *http.Request) (*http.Response, error) {
+		if kind := askedFor(req); kind == askPage || kind == askShard {
+			select {
+			case <-under:
+				select {
+				case <-refused:
+				default:
+					close(refused)
+					return &http.Response{
+						StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"700"}}, Request: req,
+						Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+					}, nil
+				}
+			default:
+			}
+		}
+		return pages.RoundTrip(req)
+	}))
+	w.engine.Lanes = 1 // so that one request is refused
+	w.engine.Store = &late{Store: w.store, read: make(chan struct{}), hold: func(n int) {
+		if n == 3 {
+			close(under)
+			select {
+			case <-refused:
+			case <-time.After(5 * time.Second):
+				t.Error("nothing was refused")
+			}
+			time.Sleep(20 * time.Millisecond) // until the worker has seen it
+		}
+	}}
+	j := w.job(job.Schedule, "")
+	w.ok(w.engine.Sync(w.ctx, j))
+	f := w.fence()
+	if f.Run.State != job.Waiting || !f.Run.Throttled || f.Run.NextTry.Sub(w.clock.Now()) < 690*time.Second || f.Seq < 3 {
+		t.Errorf("fence of commit %d: run %+v", f.Seq, f.Run)
+	}
+	w.clock.Advance(time.Hour)
+	w.quiet(w.engine.Sync)
+	w.settled()
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

@@ -156,33 +156,33 @@ func (l *lister) follow(ctx context.Context) (err error) {
 		known[s.Name] = s
 	}
 	l.begin(known)
-	after, give := context.WithCancel(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	pages := l.lanes(ctx)
-	var since sync.WaitGroup
+	fetching, cancel := context.WithCancel(ctx) // what is under way to the store goes on
+	pages := l.lanes(fetching)
+	catching, giveUp := context.WithCancel(ctx)
 	latest := l.fence.People.Latest
+	var since sync.WaitGroup
 	since.Go(func() {
-		if l.fetched(ctx) { // asked for while the last pages are written
-			p, err := l.Graph.People(after, l.conn.Access(), latest, l.properties())
+		if l.fetched(fetching) { // asked for while the last pages are written
+			p, err := l.Graph.People(catching, l.conn.Access(), latest, l.properties())
 			l.since <- &fetched{latest, p, err}
 		}
 	})
-	defer func() { // no lane is left behind
+	defer func() { // nothing is left behind
 		if err != nil {
-			give()
+			giveUp()
 		}
 		cancel()
 		for range pages {
 		}
 		since.Wait()
-		give()
+		giveUp()
 	}()
 	b := newBatcher(l.worker)
 	b.ahead = true
 	for got := range pages {
 		if got.err != nil {
 			cancel()
-			return l.broken(context.WithoutCancel(ctx), b, got)
+			return l.broken(ctx, b, got)
 		}
 		if err := l.page(ctx, b, got); err != nil {
 			return err
@@ -201,9 +201,9 @@ func (l *lister) follow(ctx context.Context) (err error) {
 }
 
 // begin puts on the list of what is to do the shards that are not done: as many
-// as there are lanes, each of some first characters.
+// as there are lanes, or a few, each of some first characters.
 func (l *lister) begin(known map[string]directory.Shard) {
-	for _, letters := range deal(alphabet, l.Lanes) {
+	for _, letters := range shares(alphabet, l.Lanes) {
 		l.unfold("", letters, known)
 	}
 }
@@ -227,7 +227,7 @@ func (l *lister) unfold(prefix, letters string, known map[string]directory.Shard
 }
 
 // split puts on the list the shards below one: each of its letters for itself,
-// or of a single letter those that can follow.
+// or of a single letter shares of those that can follow.
 func (l *lister) split(prefixes []string, known map[string]directory.Shard) {
 	if len(prefixes) > 1 {
 		for _, p := range prefixes {
@@ -235,9 +235,8 @@ func (l *lister) split(prefixes []string, known map[string]directory.Shard) {
 		}
 		return
 	}
-	letters := alphabet + "@" // a name may be as short as that
-	for i := range letters {
-		l.unfold(prefixes[0], letters[i:i+1], known)
+	for _, letters := range shares(alphabet+"@", l.Lanes) { // a name may be as short as that
+		l.unfold(prefixes[0], letters, known)
 	}
 }
 
@@ -280,13 +279,21 @@ func (l *lister) double(key [16]byte) bool {
 	return n > 0
 }
 
+// maxForgotten is how often Microsoft may forget where a shard was before the
+// list is given up.
+const maxForgotten = 8
+
 // broken keeps what came before a page that did not come. A shard whose place
 // Microsoft has forgotten is begun anew with the next slice.
 func (l *lister) broken(ctx context.Context, b *batcher, got listed) error {
 	err := got.err
 	if fault.Is(err, fault.Expired) && got.shard.Next != "" {
-		err = &fault.Error{Kind: fault.Unknown, Code: fault.Of(err).Code, Err: err}
-		if perr := b.place(ctx, directory.Shard{Name: got.shard.Name}); perr != nil {
+		kind, times := fault.Unknown, got.shard.Forgotten+1
+		if times > maxForgotten {
+			kind = fault.Invalid
+		}
+		err = &fault.Error{Kind: kind, Code: fault.Of(err).Code, Err: err}
+		if perr := b.place(ctx, directory.Shard{Name: got.shard.Name, Forgotten: times}); perr != nil {
 			return perr
 		}
 	}

@@ -145,6 +145,25 @@ func TestListLinkForgotten(t *testing.T) {
 	}
 }
 
+// Where Microsoft forgets the same shard's place each time, the chain is followed.
+func TestListNeverRemembered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 60)
+	w.spread(manyA)
+	forgotten := 0
+	w.taps(t, 3).forgets = func(kind string, n int) bool {
+		if kind == askPage {
+			forgotten++
+		}
+		return kind == askPage
+	}
+	r := w.succeed()
+	if f := w.fence(); forgotten < 8 || f.People.Sharded || !r.Full || r.Created != 60 {
+		t.Errorf("%d times forgotten, %d created, cursor %+v", forgotten, r.Created, f.People)
+	}
+	w.settled()
+}
+
 // The delta link from before the list may be forgotten when it is followed:
 // then the chain is, with the search for the missing.
 func TestListCatchUpForgotten(t *testing.T) {
@@ -226,7 +245,9 @@ func TestListCatchesUp(t *testing.T) {
 			r := w.succeed()
 			w.listed(r)
 			w.settled()
-			if !caught || born == "" || r.Archived != 3 {
+			// A slice may end before it has written the last page, of which the
+			// next one then lists those who are left.
+			if !caught || born == "" || r.Archived > 3 || r.Archived < 3 && !slices {
 				t.Errorf("caught up %v, %d archived", caught, r.Archived)
 			}
 			p.each = nil
@@ -255,7 +276,7 @@ func TestListMissesSomebody(t *testing.T) {
 			}
 			moved := false
 			p.each = func(kind string, n int) {
-				if name := p.names[max(len(p.names)-1, 0):]; kind == askShard && name[0] == "startswith(userPrincipalName,'q')" && !moved {
+				if name := p.names[max(len(p.names)-1, 0):]; kind == askShard && strings.Contains(name[0], "'q'") && !moved {
 					moved = true
 					w.ok(w.tenant.Update(mover, fields("userPrincipalName", "m0@"+w.tenant.Domain)))
 				}

@@ -118,12 +118,12 @@ func (w *worker) round(ctx context.Context) error {
 	case w.fence.Stored > 0: // of a first page that was cut, or a list that was given up: some may be missing
 		cur.Fresh, cur.Sharded, cur.Latest = false, false, ""
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	fetching, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the fetcher when this returns early
 	b := newBatcher(w)
 	b.ahead = true
 	pages := 0
-	for got := range w.fetch(ctx, link, first) {
+	for got := range w.fetch(fetching, link, first) {
 		if got.err != nil {
 			// What came before the failure is kept, down to the place: a page
 			// that always fails must not have the others fetched again.

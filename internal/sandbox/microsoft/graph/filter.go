@@ -15,6 +15,9 @@ const (
 	maxDepth  = 20      // of parentheses and nots
 	maxIn     = 15      // values of an in clause on text; on id more (documented limit of 15 for most)
 	maxInID   = 1000
+	// maxOr is how many clauses an or joins at most. Source: the error that
+	// issue 21098 of microsoftgraph/microsoft-graph-docs quotes.
+	maxOr = 15
 )
 
 // filter parses the part of OData's $filter that Graph offers for users: eq,
@@ -98,7 +101,10 @@ func (p *parser) literal() (string, error) {
 
 func (p *parser) or(depth int) (test, error) {
 	left, err := p.and(depth)
-	for err == nil && p.take("or") {
+	for n := 2; err == nil && p.take("or"); n++ {
+		if n > maxOr {
+			return nil, fmt.Errorf("too many child clauses specified in search filter expression containing 'OR' operators: %d. Max allowed: %d", n, maxOr)
+		}
 		var right test
 		a := left
 		if right, err = p.and(depth); err == nil {
