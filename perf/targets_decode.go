@@ -122,17 +122,20 @@ func (p *parts) next() string {
 	return crowd.GUID(99, uint64(p.n))
 }
 
+// writers are an empty table server, Rollcall's side and the other one.
+func (b *bench) writers() (tables *server, a, other *side.Side, err error) {
+	if tables, err = b.tables(); err == nil {
+		a, err = b.ours()
+	}
+	if err == nil {
+		other, err = b.other()
+	}
+	return tables, a, other, err
+}
+
 // writeTables compares writers of 9,600 people, 22 columns each on the other side.
 func writeTables(b *bench) ([]metric, error) {
-	tables, err := b.tables()
-	if err != nil {
-		return nil, err
-	}
-	a, err := b.ours()
-	if err != nil {
-		return nil, err
-	}
-	other, err := b.other()
+	tables, a, other, err := b.writers()
 	if err != nil {
 		return nil, err
 	}
@@ -194,15 +197,7 @@ func writeTables(b *bench) ([]metric, error) {
 
 // readPrior compares ways to know 5,000 stored people.
 func readPrior(b *bench) ([]metric, error) {
-	tables, err := b.tables()
-	if err != nil {
-		return nil, err
-	}
-	a, err := b.ours()
-	if err != nil {
-		return nil, err
-	}
-	other, err := b.other()
+	tables, a, other, err := b.writers()
 	if err != nil {
 		return nil, err
 	}

@@ -278,10 +278,10 @@ func (b *batcher) flush(ctx context.Context) error {
 	if len(b.order) == 0 && len(b.seen) == 0 && len(b.shards) == 0 {
 		return nil
 	}
-	if err := b.launch(ctx, nil); err != nil || b.ahead {
-		return err
+	if b.ahead {
+		return b.write(ctx, nil, b.w.launch)
 	}
-	return b.w.land(ctx)
+	return b.commit(ctx, nil)
 }
 
 // commitPages commits if any page has come since the last commit.
@@ -295,19 +295,15 @@ func (b *batcher) commitPages(ctx context.Context, pages int) error {
 // commit writes the batch with the fence, after then has adjusted the fence
 // as it is after the batch.
 func (b *batcher) commit(ctx context.Context, then func(*job.Fence)) error {
-	if err := b.launch(ctx, then); err != nil {
-		return err
-	}
-	return b.w.land(ctx)
+	return b.write(ctx, then, b.w.commit)
 }
 
-// launch is commit without waiting: see [worker.launch].
-func (b *batcher) launch(ctx context.Context, then func(*job.Fence)) error {
+func (b *batcher) write(ctx context.Context, then func(*job.Fence), how func(context.Context, directory.Batch) error) error {
 	batch := b.plan()
 	if then != nil {
 		then(&b.w.fence)
 	}
-	if err := b.w.launch(ctx, batch); err != nil {
+	if err := how(ctx, batch); err != nil {
 		return err
 	}
 	b.clear()
