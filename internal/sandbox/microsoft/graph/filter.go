@@ -38,7 +38,7 @@ func filter(s string) (who tenant.Filter, err error) {
 	if err != nil {
 		return who, fmt.Errorf("%w: invalid filter clause: %v", errQuery, err)
 	}
-	if who.Match = t; p.tests == 1 && !p.negated { // nothing else could let anybody in
+	if who.Match = t; p.tests == len(p.begin) && !p.negated { // nothing else could let anybody in
 		who.Begin = p.begin
 	}
 	return who, nil
@@ -47,9 +47,9 @@ func filter(s string) (who tenant.Filter, err error) {
 // parser reads tokens off the front of rest.
 type parser struct {
 	rest    string
-	tests   int    // comparisons so far
-	negated bool   // there was a not
-	begin   string // what the last startswith of a user name looks for
+	tests   int      // comparisons so far
+	negated bool     // there was a not
+	begin   []string // what those comparisons look for that are a startswith of the user name
 }
 
 func (p *parser) unexpected() error { return fmt.Errorf("unexpected '%.32s'", p.rest) }
@@ -185,7 +185,7 @@ func (p *parser) startswith() (test, error) {
 	}
 	prefix = strings.ToLower(prefix)
 	if bit == tenant.PropUserPrincipalName {
-		p.begin = prefix
+		p.begin = append(p.begin, prefix)
 	}
 	return func(x *tenant.Person) bool {
 		s, _ := x.Text(bit)

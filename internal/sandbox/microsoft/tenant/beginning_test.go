@@ -3,6 +3,7 @@ package tenant
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,8 +49,13 @@ func TestBeginnings(t *testing.T) {
 					_ = w.Purge(pick(w.People()))
 				}
 			}
-			begin := strings.ToLower(name())
-			match := func(p *Person) bool { return strings.HasPrefix(strings.ToLower(p.UserPrincipalName), begin) }
+			begin := []string{strings.ToLower(name())}
+			for range r.IntN(3) { // some within others, some the same
+				begin = append(begin, strings.ToLower(name()))
+			}
+			match := func(p *Person) bool {
+				return slices.ContainsFunc(begin, func(b string) bool { return strings.HasPrefix(strings.ToLower(p.UserPrincipalName), b) })
+			}
 			pos, limit := r.IntN(len(w.records)+2), 1+r.IntN(5)
 			found, next, more := w.List(pos, limit, Filter{Begin: begin, Match: match})
 			walked, after, further := w.List(pos, limit, Filter{Match: match})

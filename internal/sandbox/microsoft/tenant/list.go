@@ -7,10 +7,10 @@ import (
 
 // Filter says who is meant. The zero value means everybody.
 type Filter struct {
-	// Begin, in lower case, is how the user principal names of all who pass
-	// Match begin; empty if they may begin in any way. It spares a walk past
-	// everybody else, and nothing more.
-	Begin string
+	// Begin, in lower case, are the ways in which the user principal names of
+	// all who pass Match begin; nil if they may begin in any way. It spares a
+	// walk past everybody else, and nothing more.
+	Begin []string
 	// Match says whether a person passes; nil lets everybody.
 	Match func(*Person) bool
 }
@@ -23,14 +23,40 @@ func (d *Directory) passing(f Filter, from int) iter.Seq2[int, *Person] {
 			r := d.records[i]
 			return r.state != active || f.Match != nil && !f.Match(&r.person) || yield(i, &r.person)
 		}
-		if f.Begin == "" {
+		if f.Begin == nil {
 			for i := from; i < len(d.records) && pass(i); i++ {
 			}
 			return
 		}
-		for _, i := range d.names.from(f.Begin, from, d.records) {
+		found := make([][]int32, len(f.Begin))
+		for n, begin := range f.Begin {
+			found[n] = d.names.from(begin, from, d.records)
+		}
+		for i := range merged(found) {
 			if !pass(int(i)) {
 				return
+			}
+		}
+	}
+}
+
+// merged are the values of sorted lists, in order, each once.
+func merged(lists [][]int32) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for {
+			least, any := int32(0), false
+			for _, l := range lists {
+				if len(l) > 0 && (!any || l[0] < least) {
+					least, any = l[0], true
+				}
+			}
+			if !any || !yield(least) {
+				return
+			}
+			for n, l := range lists {
+				if len(l) > 0 && l[0] == least {
+					lists[n] = l[1:]
+				}
 			}
 		}
 	}
