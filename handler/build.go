@@ -63,7 +63,7 @@ func build(c config, log *slog.Logger, now func() time.Time, seen *telemetry.Tel
 		return nil, err
 	}
 	store, err := tables.New(c.tables, creds.Azure(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: &http.Client{Transport: seen.Tables(transport), Timeout: client.Timeout},
+		Transport: tables.Sender{Transport: seen.Tables(transport), Timeout: client.Timeout},
 		// Two quick tries more: what takes longer goes back to the queue.
 		Retry: policy.RetryOptions{MaxRetries: 2, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
 	}})

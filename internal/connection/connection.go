@@ -22,80 +22,80 @@ type Connection struct {
 	Name string
 	// NamedTenant is the tenant that the vendor expects, or empty. If set, no
 	// other tenant can be connected.
-	NamedTenant string
+	NamedTenant string `json:",omitzero"`
 	// Tenant is the proven tenant ID, a lower-case GUID; empty before consent.
-	Tenant string
+	Tenant string `json:",omitzero"`
 	Status Status
 	// Problem is what went wrong last and what to do about it; nil if nothing.
-	Problem *Problem
+	Problem *Problem `json:",omitzero"`
 
 	// Link is the generation of the secure link; a link of another
 	// generation is dead.
-	Link int
+	Link int `json:",omitzero"`
 	// LinkExpires is when the current link stops working.
-	LinkExpires time.Time
+	LinkExpires time.Time `json:",omitzero"`
 	// Approved is a person without an administrator role whom the vendor has
 	// allowed to bind a tenant; nil if none.
-	Approved *Approval
+	Approved *Approval `json:",omitzero"`
 
 	// Profile is the permission profile that the tenant consented to, App the
 	// client ID of its app registration; both empty before consent, and of a
 	// connection from before there were profiles.
-	Profile string
-	App     string
+	Profile string `json:",omitzero"`
+	App     string `json:",omitzero"`
 	// OwnApp is the name of the Key Vault secret with the connection's own app
 	// registration; empty if the vendor's is used.
-	OwnApp string
+	OwnApp string `json:",omitzero"`
 
 	// Verified is when the tenant was first proved to answer; zero before.
-	Verified time.Time
+	Verified time.Time `json:",omitzero"`
 	// Verify is the state of the check that follows consent.
-	Verify Verify
+	Verify Verify `json:",omitzero"`
 
 	// Schedule is when the connection is synced; nil means at the vendor's
 	// interval.
-	Schedule *Schedule
+	Schedule *Schedule `json:",omitzero"`
 	// NextDue is the slot of the next scheduled run; zero until connected, and
 	// while the schedule is off.
-	NextDue time.Time
+	NextDue time.Time `json:",omitzero"`
 	// Displaced is the regular slot in whose place NextDue is an earlier one,
 	// because settings were saved; zero if there is none.
-	Displaced time.Time
+	Displaced time.Time `json:",omitzero"`
 	// Interval is the vendor's interval when the last slot was passed; 0 before.
-	Interval time.Duration `json:",omitempty"`
+	Interval time.Duration `json:",omitzero"`
 	// Manual is the last manual sync.
-	Manual Manual
+	Manual Manual `json:",omitzero"`
 	// Again names the open run into which a manual sync was merged: when it
 	// ends, one more run starts.
-	Again string
+	Again string `json:",omitzero"`
 	// LastRun is the run that ended last, LastSuccess when one last succeeded.
-	LastRun     string
-	LastSuccess time.Time
+	LastRun     string    `json:",omitzero"`
+	LastSuccess time.Time `json:",omitzero"`
 
 	// Health is what failures so far say of the connection.
-	Health Health
+	Health Health `json:",omitzero"`
 	// Paused says who stopped the syncs; nil unless the status is [Paused].
-	Paused *Pause
+	Paused *Pause `json:",omitzero"`
 	// Offboarding says how the connection ended, or is about to end; nil
 	// otherwise.
-	Offboarding *Offboarding
+	Offboarding *Offboarding `json:",omitzero"`
 
 	// Decision is the last decision on a held plan of removals.
-	Decision Decision
+	Decision Decision `json:",omitzero"`
 	// Guard is the connection's own limit of removals; nil means the
 	// vendor's default.
-	Guard *Guard
+	Guard *Guard `json:",omitzero"`
 	// Override lets the next run pass the guard; nil if nobody asked for it.
-	Override *Override
+	Override *Override `json:",omitzero"`
 	// Settings is what is synced; nil means [Defaults].
-	Settings *Settings
+	Settings *Settings `json:",omitzero"`
 	// Asks are the last previews, syncs of one person and erasures that
 	// somebody asked for, newest first, at most [MaxAsks].
-	Asks []Ask
+	Asks []Ask `json:",omitzero"`
 
-	CreatedAt time.Time
+	CreatedAt time.Time `json:",omitzero"`
 	// CreatedBy is the actor that the vendor asserted, as asserted.
-	CreatedBy string
+	CreatedBy string `json:",omitzero"`
 
 	// Version is the store's opaque version of what was read; an update with
 	// an old one is refused with [fault.Conflict].

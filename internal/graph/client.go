@@ -254,15 +254,21 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	defer cancel()
 	ctx = context.WithValue(ctx, answerKey{}, seen)
 
-	got := newResponse()
-	defer got.free()
+	var got *response // made when it comes: calls wait for longer than they read
+	defer func() { got.free() }()
 	handler := abstractions.NewRequestHandlerOption()
-	handler.SetResponseHandler(got.take)
+	handler.SetResponseHandler(func(native any, _ abstractions.ErrorMappings) (any, error) {
+		got = newResponse()
+		got.take(native)
+		return nil, nil // an error, which may name people, would get into a span
+	})
 	ri.AddRequestOptions([]abstractions.RequestOption{handler})
 	if _, err := c.sdk.SendPrimitive(ctx, ri, "[]byte", nil); err != nil {
 		return refusal(err, *seen, q)
 	}
 	switch {
+	case got == nil:
+		return fault.New(fault.Unknown, "no response")
 	case got.refusal != nil || got.status >= http.StatusBadRequest:
 		return refusal(got.refusal, *seen, q)
 	case got.err != nil:

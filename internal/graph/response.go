@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	abstractions "github.com/microsoft/kiota-abstractions-go"
 	kjson "github.com/microsoft/kiota-serialization-json-go"
 	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
 
@@ -36,8 +35,12 @@ const maxKept = 4 << 20
 
 func newResponse() *response { return responses.Get().(*response) }
 
-// free gives the memory back: the body must not be read any more.
+// free gives the memory back, if there is any: the body must not be read any
+// more.
 func (r *response) free() {
+	if r == nil {
+		return
+	}
 	r.status, r.body, r.err, r.refusal = 0, r.body[:0], nil, nil
 	if cap(r.body) <= maxKept {
 		responses.Put(r)
@@ -45,30 +48,28 @@ func (r *response) free() {
 }
 
 // take reads the response in the SDK's stead, which would read it twice and
-// with new memory each time. It never fails: the SDK would put the error,
-// which may name people, into a span.
-func (r *response) take(native any, _ abstractions.ErrorMappings) (any, error) {
+// with new memory each time.
+func (r *response) take(native any) {
 	resp, ok := native.(*http.Response)
 	if !ok || resp == nil {
 		r.err = fault.New(fault.Unknown, "no response")
-		return nil, nil
+		return
 	}
 	defer resp.Body.Close()
 	r.status = resp.StatusCode
 	if r.status == http.StatusNoContent {
-		return nil, nil
+		return
 	}
 	if err := r.read(resp, maxBody); err != nil {
 		r.err = fault.New(fault.Unknown, "body: %w", err)
 		if known := (*fault.Error)(nil); errors.As(err, &known) {
 			r.err = known
 		}
-		return nil, nil
+		return
 	}
 	if r.status >= http.StatusBadRequest {
 		r.refusal = odata(resp.Header.Get("Content-Type"), r.body)
 	}
-	return nil, nil
 }
 
 // read reads the body to its end. One that is cut, or has a wrong checksum, is

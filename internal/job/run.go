@@ -30,26 +30,26 @@ const (
 // reactivated is exact: it commits in the same transactions as the rows that it
 // counts.
 type Counters struct {
-	Created     int `json:"created"`
-	Updated     int `json:"updated"`
-	Archived    int `json:"archived"`
-	Reactivated int `json:"reactivated"`
+	Created     int `json:"created,omitempty"`
+	Updated     int `json:"updated,omitempty"`
+	Archived    int `json:"archived,omitempty"`
+	Reactivated int `json:"reactivated,omitempty"`
 	// Purged is how many people went for good who were archived long ago.
 	Purged    int `json:"purged,omitempty"`
-	Unchanged int `json:"unchanged"`
+	Unchanged int `json:"unchanged,omitempty"`
 	// Seen is how many people Microsoft listed, repeats included. It and
 	// Unchanged count the people of a page again that is read again after a
 	// crash.
-	Seen int `json:"seen"`
+	Seen int `json:"seen,omitempty"`
 	// GraphCalls counts requests to Graph, tries included; a slice that was
 	// killed took its uncommitted calls with it.
-	GraphCalls int `json:"graphCalls"`
+	GraphCalls int `json:"graphCalls,omitempty"`
 	// Units is what those requests cost, as Microsoft said: resource units.
-	Units        int `json:"units"`
-	Throttles    int `json:"throttles"`
-	Retries      int `json:"retries"`
-	Transactions int `json:"transactions"`
-	Pages        int `json:"pages"`
+	Units        int `json:"units,omitempty"`
+	Throttles    int `json:"throttles,omitempty"`
+	Retries      int `json:"retries,omitempty"`
+	Transactions int `json:"transactions,omitempty"`
+	Pages        int `json:"pages,omitempty"`
 }
 
 // Run is the record of one run, written for a person to read.
@@ -63,10 +63,10 @@ type Run struct {
 	// Phase is what the run is at, or was at when it ended.
 	Phase string `json:"phase"`
 	// Full is true if the whole tenant was enumerated, and Why says why.
-	Full bool   `json:"full"`
+	Full bool   `json:"full,omitempty"`
 	Why  string `json:"why,omitempty"`
 	// Slices is how many worker invocations the run was cut into so far.
-	Slices int       `json:"slices"`
+	Slices int       `json:"slices,omitempty"`
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended,omitzero"`
 	// NextTry is when a waiting run goes on, Throttled is true if it waits
@@ -83,9 +83,9 @@ type Run struct {
 	Class fault.Class `json:"class,omitempty"`
 	// LastChange is the number of the last change of the connection when this
 	// record was written.
-	LastChange int64 `json:"lastChange"`
+	LastChange int64 `json:"lastChange,omitempty"`
 	// FirstChange is the number of the last change before the run.
-	FirstChange int64 `json:"firstChange"`
+	FirstChange int64 `json:"firstChange,omitempty"`
 	// Phases is what the run has gone through, in order; the last may be open.
 	Phases []Phase `json:"phases,omitempty"`
 	// Skipped is what the run left out, and why.
@@ -112,10 +112,10 @@ type Run struct {
 // KindCounters counts changes of one kind other than people, exactly.
 // Memberships are created and archived only.
 type KindCounters struct {
-	Created     int `json:"created"`
-	Updated     int `json:"updated"`
-	Archived    int `json:"archived"`
-	Reactivated int `json:"reactivated"`
+	Created     int `json:"created,omitempty"`
+	Updated     int `json:"updated,omitempty"`
+	Archived    int `json:"archived,omitempty"`
+	Reactivated int `json:"reactivated,omitempty"`
 }
 
 // Phase is one part of a run, with what happened in it.
@@ -127,10 +127,10 @@ type Phase struct {
 	Full bool   `json:"full,omitempty"`
 	Why  string `json:"why,omitempty"`
 	// Pages, GraphCalls, Units and Changes count within the phase.
-	Pages      int   `json:"pages"`
-	GraphCalls int   `json:"graphCalls"`
-	Units      int   `json:"units"`
-	Changes    int64 `json:"changes"`
+	Pages      int   `json:"pages,omitempty"`
+	GraphCalls int   `json:"graphCalls,omitempty"`
+	Units      int   `json:"units,omitempty"`
+	Changes    int64 `json:"changes,omitempty"`
 }
 
 // Skipped is something that a run left out, in plain words.

@@ -30,8 +30,12 @@ const phaseDone = "done"
 
 // phases is every part of every kind of run. What belongs to a sync is not
 // due in a run that does one thing that somebody asked for.
-func phases() []phase {
-	return []phase{
+var phases []phase
+
+// init makes them: as an initializer this were a cycle, since what a phase does
+// ends with a look at which is next.
+func init() {
+	phases = []phase{
 		// nothing comes before the end of what takes people away
 		{"expiring", func(w *worker) bool { return len(w.fence.Expiry.People) > 0 }, (*worker).finishExpiry, ""},
 		// whom do the settings choose?
@@ -86,13 +90,12 @@ func (w *worker) spent() bool { return w.Now().After(w.until) }
 
 // work does the phases that are left.
 func (w *worker) work(ctx context.Context) error {
-	all := phases()
 	for w.fence.Run.Phase != phaseDone {
-		at := slices.IndexFunc(all, func(p phase) bool { return p.name == w.fence.Run.Phase })
+		at := slices.IndexFunc(phases, func(p phase) bool { return p.name == w.fence.Run.Phase })
 		if at < 0 {
 			return fault.New(fault.Invalid, "unknown phase %q", w.fence.Run.Phase)
 		}
-		p := all[at]
+		p := phases[at]
 		err := w.watched(ctx, p.do)
 		if lerr := w.land(ctx); lerr != nil && (err == nil || errors.Is(err, errBudget) || lost(lerr)) {
 			err = lerr
@@ -214,9 +217,8 @@ func (w *worker) advance() {
 	r := &w.fence.Run
 	w.takeMeter()
 	w.endPhase()
-	all := phases()
-	at := slices.IndexFunc(all, func(p phase) bool { return p.name == r.Phase })
-	for _, p := range all[at+1:] {
+	at := slices.IndexFunc(phases, func(p phase) bool { return p.name == r.Phase })
+	for _, p := range phases[at+1:] {
 		if p.due(w) {
 			r.Phase = p.name
 			r.Phases = append(slices.Clone(r.Phases), job.Phase{Name: p.name, Began: w.Now().UTC()})

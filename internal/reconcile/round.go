@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,33 +49,49 @@ type fetched struct {
 	err  error
 }
 
-// fetch follows the chain of pages from link, one page ahead of its reader,
-// until the round's last page, an error or the end of ctx. What is fetched
-// already, if anything, is the first page.
-func (w *worker) fetch(ctx context.Context, link string, first *fetched) <-chan fetched {
-	ch := make(chan fetched)
+// last reports whether no page follows.
+func (f *fetched) last() bool { return f.err != nil || f.page.Delta != "" }
+
+// pages are those of the chain from link, to the round's last page or an error,
+// each fetched while the one before is worked on. What is fetched already, if
+// anything, is the first page.
+func (w *worker) pages(ctx context.Context, link string, first *fetched) iter.Seq[fetched] {
 	tenant, properties := w.conn.Access(), w.properties()
-	go func() {
-		defer close(ch)
-		for {
-			got := fetched{link: link}
-			if first != nil {
-				got, first = *first, nil
-			} else {
-				got.page, got.err = w.Graph.People(ctx, tenant, link, properties)
-			}
-			select {
-			case ch <- got:
-			case <-ctx.Done():
-				return
-			}
-			if got.err != nil || got.page.Delta != "" {
-				return
-			}
-			link = got.page.Next
+	return func(yield func(fetched) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the fetcher when the reader goes early
+		ask := func(link string) *fetched {
+			p, err := w.Graph.People(ctx, tenant, link, properties)
+			return &fetched{link, p, err}
 		}
-	}()
-	return ch
+		if first == nil {
+			first = ask(link) // by ourselves: there is nothing to do meanwhile, and mostly no other page
+		}
+		if first.last() {
+			yield(*first)
+			return
+		}
+		ahead := make(chan *fetched)
+		go func() {
+			defer close(ahead)
+			for got := first; !got.last(); {
+				got = ask(got.page.Next)
+				select {
+				case ahead <- got:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		if !yield(*first) {
+			return
+		}
+		for got := range ahead {
+			if !yield(*got) {
+				return
+			}
+		}
+	}
 }
 
 // maxUncommitted is how many pages may pass without a commit, so that a crash
@@ -118,16 +135,14 @@ func (w *worker) round(ctx context.Context) error {
 	case w.fence.Stored > 0: // of a first page that was cut, or a list that was given up: some may be missing
 		cur.Fresh, cur.Sharded, cur.Latest = false, false, ""
 	}
-	fetching, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the fetcher when this returns early
 	b := newBatcher(w)
 	b.ahead = true
-	pages := 0
-	for got := range w.fetch(fetching, link, first) {
+	n := 0
+	for got := range w.pages(ctx, link, first) {
 		if got.err != nil {
 			// What came before the failure is kept, down to the place: a page
 			// that always fails must not have the others fetched again.
-			if err := b.commitPages(ctx, pages); err != nil {
+			if err := b.commitPages(ctx, n); err != nil {
 				return err
 			}
 			if fault.Is(got.err, fault.Expired) {
@@ -146,9 +161,9 @@ func (w *worker) round(ctx context.Context) error {
 		if got.page.Delta != "" {
 			return b.commit(ctx, func(f *job.Fence) { w.listed(f, got.page.Delta) })
 		}
-		pages++
+		n++
 		spent := w.spent()
-		if spent || pages%maxUncommitted == 0 {
+		if spent || n%maxUncommitted == 0 {
 			if err := b.commit(ctx, nil); err != nil {
 				return err
 			}

@@ -66,7 +66,9 @@ func newGraph(s wires.Servers, t http.RoundTripper) (*graph.Client, error) {
 }
 
 func newStore(s wires.Servers, t http.RoundTripper) (*tables.Store, error) {
-	store, err := tables.New(s.Tables, wires.Token{}, s.Client(t))
+	o := s.Client(t)
+	o.Transport = tables.Sender{Transport: t, Timeout: 2 * time.Minute} // as in the handler
+	store, err := tables.New(s.Tables, wires.Token{}, o)
 	if err != nil {
 		return nil, err
 	}

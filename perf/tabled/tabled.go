@@ -74,8 +74,8 @@ func Serve(secure bool, in io.Reader, out io.Writer) error {
 // processors with those who are measured, and getting pages from the kernel was
 // a fifth of its work.
 func roomy() {
-	debug.SetGCPercent(400)
-	const enough, page = 512 << 20, 4 << 10
+	debug.SetGCPercent(1000)
+	const enough, page = 1 << 30, 4 << 10
 	room := make([]byte, enough)
 	for i := 0; i < len(room); i += page {
 		room[i] = 1

@@ -40,7 +40,7 @@ func New(text []byte) *Scanner {
 	if !utf8.Valid(text) {
 		text = []byte(string([]rune(string(text))))
 	}
-	return &Scanner{text: unsafe.String(unsafe.SliceData(text), len(text))}
+	return &Scanner{text: unsafe.String(unsafe.SliceData(text), len(text)), arena: arena{most: len(text)}}
 }
 
 // End returns the first error, or that there is more than one value.

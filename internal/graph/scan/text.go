@@ -100,14 +100,15 @@ func unit(t string) (r rune, ok bool) {
 	return r, true
 }
 
-// Piece is how many bytes of strings are allocated at once.
+// Piece is how many bytes of strings are allocated at once, at most.
 const Piece = 32 << 10
 
-// pieceList is how many strings of lists are allocated at once.
+// pieceList is how many strings of lists are allocated at once, at most.
 const pieceList = 1024
 
 // arena keeps strings and lists in few pieces of memory.
 type arena struct {
+	most  int      // bytes that all strings together can take, but for a few
 	bytes []byte   // the piece for strings; what is written never changes
 	lists []string // what is left of the piece for lists
 	list  []string // the list that is being made
@@ -127,7 +128,8 @@ func (a *arena) List() []string {
 		return nil
 	}
 	if n > len(a.lists) {
-		a.lists = make([]string, max(n, pieceList))
+		const least = len(`"",`) // bytes of the text that a string of a list takes
+		a.lists = make([]string, max(n, min(pieceList, a.most/least)))
 	}
 	l := a.lists[:n:n]
 	a.lists = a.lists[n:]
@@ -139,7 +141,7 @@ func (a *arena) List() []string {
 // where they begin.
 func (a *arena) room(n int) int {
 	if cap(a.bytes)-len(a.bytes) < n { // a full piece belongs to its strings
-		a.bytes = make([]byte, 0, max(n, Piece))
+		a.bytes = make([]byte, 0, max(n, min(Piece, a.most)))
 	}
 	return len(a.bytes)
 }
