@@ -90,7 +90,7 @@ func compare(args []string) (err error) {
 	page := flags.String("write", "", "write the figures to this `page` too")
 	flags.StringVar(&b.profile, "cpuprofile", "", "write a processor profile of Rollcall's side to this `file`, and tell the hottest places: with one target")
 	flags.StringVar(&b.servers, "serverprofile", "", "write processor profiles of the servers to this `file`, with their names behind it")
-	flags.IntVar(&b.atOnce, "atonce", 384, "how many tenants P9 looks after at once")
+	flags.IntVar(&b.atOnce, "atonce", 512, "how many tenants P9 looks after at once")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
