@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/url"
 	"strconv"
 	"strings"
@@ -62,7 +63,11 @@ func decodeCount(b []byte) (int, error) {
 //
 // The order is Graph's, and what changes while the list is read may be on it
 // twice or not at all.
-func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string) (p directory.ListPage, err error) {
+//
+// If told is not nil, it is called with the next page's link as soon as that is
+// seen, before the page is decoded: a guess, which the page that is returned may
+// not confirm. It is not called where no link is seen.
+func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string, told func(next string)) (p directory.ListPage, err error) {
 	defer fault.Wrap(&err, "graph: list of users of tenant %s", tenant)
 	q := call{link: link, given: link != "", needs: "User.Read.All"}
 	if !q.given {
@@ -75,7 +80,29 @@ func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefi
 			q.link += "&$filter=" + begins(prefixes)
 		}
 	}
-	return ask(ctx, c, tenant, q, DecodeList)
+	return ask(ctx, c, tenant, q, func(b []byte) (directory.ListPage, error) {
+		if told != nil {
+			if next := glimpse(b); next != "" {
+				told(next)
+			}
+		}
+		return DecodeList(b)
+	})
+}
+
+// glimpse is the next page's link if it stands near the beginning or the end of
+// a page, where Graph puts it; empty if it is not found there.
+func glimpse(page []byte) (next string) {
+	const near = 8 << 10 // bytes; links have some hundred, and 3 kB have been seen
+	name := []byte(`"@odata.nextLink"`)
+	_, rest, ok := bytes.Cut(page[:min(near, len(page))], name)
+	if !ok {
+		_, rest, ok = bytes.Cut(page[max(0, len(page)-near):], name)
+	}
+	if rest, colon := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(":")); ok && colon {
+		_ = json.NewDecoder(bytes.NewReader(rest)).Decode(&next) // it is only a guess
+	}
+	return next
 }
 
 // DecodeList reads one page of users with their managers expanded. A page that

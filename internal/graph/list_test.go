@@ -27,7 +27,7 @@ func some(prefix string) []string {
 func list(t *testing.T, c *graph.Client, tn *tenant.Tenant, prefix string, people map[string]directory.Person) (pages int) {
 	t.Helper()
 	for link := ""; ; pages++ {
-		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: tn.ID}, some(prefix), link, directory.Properties())
+		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: tn.ID}, some(prefix), link, directory.Properties(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,18 +147,18 @@ func TestListQueries(t *testing.T) {
 			t.Errorf("count of %q: %d, %v: %s %s %s", prefix, n, err, uri, level, accept)
 		}
 		body = `{"value":[]}`
-		if _, err := c.ListPeople(ctx, a, some(prefix), "", []string{"mail", "manager", "surname"}); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail%2Csurname&$expand=manager($select=id)&"+filter || level != "" {
+		if _, err := c.ListPeople(ctx, a, some(prefix), "", []string{"mail", "manager", "surname"}, nil); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail%2Csurname&$expand=manager($select=id)&"+filter || level != "" {
 			t.Errorf("list of %q: %v: %s %s", prefix, err, uri, level)
 		}
 		if q, err := url.ParseQuery(strings.TrimPrefix(uri, "/v1.0/users?")); err != nil || q.Get("$filter") != "startswith(userPrincipalName,'"+strings.ReplaceAll(prefix, "'", "''")+"')" {
 			t.Errorf("%q: %v, %s", prefix, err, q.Get("$filter"))
 		}
 	}
-	if _, err := c.ListPeople(ctx, a, nil, "", []string{"mail"}); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail" {
+	if _, err := c.ListPeople(ctx, a, nil, "", []string{"mail"}, nil); err != nil || uri != "/v1.0/users?$top=999&$select=id%2Cmail" {
 		t.Errorf("%v: %s", err, uri)
 	}
 	const next = "/v1.0/users?$top=999&$skiptoken=a%2Bb%3D%3D&x=y+z"
-	if _, err := c.ListPeople(ctx, a, some("ignored"), base+next, nil); err != nil || uri != next {
+	if _, err := c.ListPeople(ctx, a, some("ignored"), base+next, nil, nil); err != nil || uri != next {
 		t.Errorf("%v: %s", err, uri)
 	}
 	body = `{"value":[],"@odata.deltaLink":"` + base + `/v1.0/x"}`
@@ -193,12 +193,41 @@ func TestListRefused(t *testing.T) {
 		}
 	}
 	for _, body = range []string{``, `{}`, `{"value":[],"@odata.deltaLink":"d"}`, `{"value":[{"id":"` + someone + `","manager":{"id":"x"}}]}`, `{"value":[{}]}`} {
-		if p, err := c.ListPeople(ctx, a, nil, "", nil); !fault.Is(err, fault.Unknown) || p.Items != nil || p.Next != "" {
+		if p, err := c.ListPeople(ctx, a, nil, "", nil, nil); !fault.Is(err, fault.Unknown) || p.Items != nil || p.Next != "" {
 			t.Errorf("list of %s: %+v, %v", body, p, err)
 		}
 	}
 	status, body = http.StatusBadRequest, `{"error":{"code":"Directory_ExpiredPageToken"}}`
-	if _, err := c.ListPeople(ctx, a, nil, base+"/v1.0/users?$skiptoken=x", nil); !fault.Is(err, fault.Expired) {
+	if _, err := c.ListPeople(ctx, a, nil, base+"/v1.0/users?$skiptoken=x", nil, nil); !fault.Is(err, fault.Expired) {
 		t.Errorf("a forgotten link: %v", err)
+	}
+}
+
+// The next page's link is told before the page is decoded, wherever Graph puts
+// it, even of a page that turns out to be none.
+func TestListTells(t *testing.T) {
+	var body string
+	c, base := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	next := base + "/v1.0/users?$skiptoken=\u0026a"
+	quoted := `"` + strings.ReplaceAll(next, "&", `\u0026`) + `"`
+	person := `{"id":"` + someone + `","manager":null,"displayName":"\"@odata.nextLink\":\"x\""}`
+	people := person + strings.Repeat(","+person, 200)
+	for name, x := range map[string]struct{ body, want string }{
+		"at the beginning":  {`{"@odata.context":"c","@odata.nextLink":` + quoted + `,"value":[` + people + `]}`, next},
+		"at the end":        {`{"value":[` + people + `],"@odata.nextLink" : ` + quoted + ` }`, next},
+		"the last page":     {`{"value":[` + people + `]}`, ""},
+		"a short page":      {`{"value":[],"@odata.nextLink":` + quoted + `}`, next},
+		"nothing":           {``, ""},
+		"no page":           {`{"@odata.nextLink":` + quoted + `}`, next},
+		"cut within a link": {`{"value":[],"@odata.nextLink":"` + base, ""},
+		"cut before a link": {`{"value":[],"@odata.nextLink"`, ""},
+		"not a text":        {`{"value":[],"@odata.nextLink":7}`, ""},
+	} {
+		body = x.body
+		got, times := "", 0
+		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: "t"}, nil, "", nil, func(link string) { got, times = link, times+1 })
+		if got != x.want || times > 1 || times == 1 && got == "" || err == nil && p.Next != x.want {
+			t.Errorf("%s: told %q %d times, next page %q, %v", name, got, times, p.Next, err)
+		}
 	}
 }

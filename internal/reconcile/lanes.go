@@ -8,7 +8,7 @@ import (
 
 // lanes fetch what is to do, until nothing is left or ctx ends.
 func (l *lister) lanes(ctx context.Context) <-chan listed {
-	pages := make(chan listed, l.Lanes) // a lane goes on while its last page waits
+	pages := make(chan listed)
 	stop := context.AfterFunc(ctx, func() {
 		l.mu.Lock() // whoever has just seen that ctx goes on waits by now
 		defer l.mu.Unlock()
@@ -71,18 +71,60 @@ func (l *lister) leave() {
 	l.idle.Broadcast()
 }
 
+// asked is a page of a shard that was asked for.
+type asked struct {
+	link  string
+	early chan string // the next page's link, as seen before this one is decoded; then closed
+	page  chan directory.ListPage
+	err   error // if there is no page
+	drop  context.CancelFunc
+}
+
+func (l *lister) ask(ctx context.Context, prefixes []string, link string) *asked {
+	ctx, drop := context.WithCancel(ctx)
+	a := &asked{link: link, early: make(chan string, 1), page: make(chan directory.ListPage, 1), drop: drop}
+	l.asking.Go(func() {
+		defer drop()
+		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, link, l.properties(), func(next string) { a.early <- next })
+		close(a.early)
+		a.err = err
+		a.page <- p
+	})
+	return a
+}
+
+// wait returns the page, and the one after it, which is asked for while this
+// one is decoded; nil if it is not known by then which that is.
+func (l *lister) wait(ctx context.Context, prefixes []string, a *asked) (p directory.ListPage, after *asked, err error) {
+	if next, ok := <-a.early; ok {
+		after = l.ask(ctx, prefixes, next)
+	}
+	if p = <-a.page; after != nil && (a.err != nil || p.Next != after.link) {
+		after.drop()
+		after = nil
+	}
+	return p, after, a.err
+}
+
 // walk fetches the pages of a shard until its end, or until it is split.
 func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- listed) {
 	prefixes := prefixesOf(&s)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var (
 		had  [][16]byte
 		long <-chan bool // whether it is better split
+		next *asked
 	)
 	for ends := false; !ends; {
 		if s.Pages == longShard {
 			long = l.long(ctx, prefixes)
 		}
-		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, s.Next, l.properties())
+		if next == nil {
+			next = l.ask(ctx, prefixes, s.Next)
+		}
+		p, after, err := l.wait(ctx, prefixes, next)
+		next = after
 		got := listed{s, p.Items, err}
 		if err == nil {
 			if s.Pages <= longShard {

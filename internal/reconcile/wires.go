@@ -31,7 +31,8 @@ type ListSource interface {
 	// prefixes, or all.
 	CountPeople(ctx context.Context, tenant connection.Access, prefixes ...string) (int, error)
 	// ListPeople is one page of them, managers included; an empty link begins.
-	ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string) (directory.ListPage, error)
+	// Before it is decoded, told gets the next page's link where that is seen.
+	ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string, told func(next string)) (directory.ListPage, error)
 }
 
 // ManagerSource is who reports to whom; an empty ID is nobody.

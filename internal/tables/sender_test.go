@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,14 +28,16 @@ func TestSenderTimeout(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		},
 	} {
-		tries, stop := 0, make(chan struct{})
+		var tries atomic.Int32
+		stop := make(chan struct{})
 		srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			tries++
+			tries.Add(1)
 			stall(w)
 			select {
 			case <-r.Context().Done(): // the client has gone
 			case <-stop:
 			}
+			panic(http.ErrAbortHandler) // else an answer could still reach the client as it hangs up
 		}))
 		s, err := New(srv.URL, server.Credential(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
 			Transport: Sender{srv.Client().Transport, timeout}, Retry: policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Millisecond},
@@ -50,8 +53,8 @@ func TestSenderTimeout(t *testing.T) {
 		cancel()
 		close(stop)
 		srv.Close() // waits for the handlers
-		if tries != 2 {
-			t.Errorf("%s: %d tries", name, tries)
+		if n := tries.Load(); n != 2 {
+			t.Errorf("%s: %d tries", name, n)
 		}
 	}
 }
