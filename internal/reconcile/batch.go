@@ -138,8 +138,9 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 }
 
 // managers settles what a page leaves open. In a delta round an unmentioned
-// manager has not changed. In an enumeration, or of somebody who returns, it
-// means that there is none, or, in tenants where Graph forgets to mention
+// manager has not changed: of somebody who is not stored, since the settings left
+// them out, it is to be asked for. In an enumeration, or of somebody who returns,
+// it means that there is none, or, in tenants where Graph forgets to mention
 // them, nothing; so whoever would keep a stored manager then is asked for.
 // Source of that defect: issue 15842 of microsoftgraph/microsoft-graph-docs.
 func (b *batcher) managers(ctx context.Context, people []*folded) error {
@@ -151,7 +152,8 @@ func (b *batcher) managers(ctx context.Context, people []*folded) error {
 	var ids []string
 	for _, f := range people {
 		returns := f.prior != nil && (!f.prior.Active() || f.prior.Pending != "" || f.prior.Kept)
-		if (enumerating || returns) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && (f.next.Manager != "" || catchesUp) {
+		comes := f.prior == nil && !enumerating
+		if (enumerating || returns || comes) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && (f.next.Manager != "" || catchesUp || comes) {
 			ids = append(ids, f.next.ID)
 		}
 	}

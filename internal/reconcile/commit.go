@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"net/http/httptrace"
+	"sync"
 
 	"rollcall/internal/directory"
 	"rollcall/internal/fault"
@@ -35,11 +37,21 @@ func (w *worker) commit(ctx context.Context, b directory.Batch) error {
 // launch is commit without waiting for the end, which the next commit does, or
 // land. Until then nothing that is read tells of the batch, and whatever is
 // planned is void if the commit fails: the slice is over then.
+//
+// It waits until the batch has gone out: a goroutine that could send it might
+// not get a processor before the next batch is made.
 func (w *worker) launch(ctx context.Context, b directory.Batch) error {
 	if err := w.prepare(ctx, b); err != nil {
 		return err
 	}
-	go w.flight.fly(ctx)
+	f, out := w.flight, make(chan struct{})
+	gone := sync.OnceFunc(func() { close(out) })
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { gone() }})
+	go func() {
+		defer gone()
+		f.fly(ctx)
+	}()
+	<-out
 	return nil
 }
 

@@ -104,12 +104,11 @@ func TestToldTwice(t *testing.T) {
 	w.sound()
 }
 
-// late is a store to which commits are a while under way.
+// late is a store whose answers to commits are a while under way.
 type late struct {
 	*tables.Store
 	n    int
 	hold func(commit int)
-	deaf bool          // commits take effect however long the worker's time has been up
 	read chan struct{} // gets that the fence is read
 }
 
@@ -126,10 +125,7 @@ func (l *late) Prepare(part string, f job.Fence, b directory.Batch) (job.Fence, 
 	l.n++
 	n := l.n
 	return next, func(ctx context.Context, version string) (job.Fence, error) {
-		l.hold(n)
-		if l.deaf {
-			ctx = context.WithoutCancel(ctx)
-		}
+		defer l.hold(n)
 		return send(ctx, version)
 	}, err
 }
@@ -143,7 +139,7 @@ func TestTimeUpInFlight(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 600)
 			ctx, cancel := context.WithCancel(w.ctx)
-			l := &late{Store: w.store, deaf: true, read: make(chan struct{})}
+			l := &late{Store: w.store, read: make(chan struct{})}
 			l.hold = func(n int) {
 				if n != commit {
 					return

@@ -38,7 +38,7 @@ func (l *lister) fetched(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		if len(l.todo) == 0 && l.busy == 0 {
+		if l.open == 0 {
 			return true
 		}
 		if ctx.Err() != nil {
@@ -78,30 +78,50 @@ type asked struct {
 	page  chan directory.ListPage
 	err   error // if there is no page
 	drop  context.CancelFunc
+	// sure: the link was no guess, or a right one; last: no page follows. Both
+	// are guarded by the lister.
+	sure, last bool
 }
 
-func (l *lister) ask(ctx context.Context, prefixes []string, link string) *asked {
+func (l *lister) ask(ctx context.Context, prefixes []string, link string, sure bool) *asked {
 	ctx, drop := context.WithCancel(ctx)
-	a := &asked{link: link, early: make(chan string, 1), page: make(chan directory.ListPage, 1), drop: drop}
+	a := &asked{link: link, early: make(chan string, 1), page: make(chan directory.ListPage, 1), drop: drop, sure: sure}
 	l.asking.Go(func() {
 		defer drop()
 		p, err := l.Graph.ListPeople(ctx, l.conn.Access(), prefixes, link, l.properties(), func(next string) { a.early <- next })
 		close(a.early)
+		l.learn(a, false, err == nil && p.Next == "")
 		a.err = err
 		a.page <- p
 	})
 	return a
 }
 
+// learn notes what has turned out about a page: that it belongs to the shard, or
+// that it has come and is the last.
+func (l *lister) learn(a *asked, sure, last bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.sure, a.last = a.sure || sure, a.last || last
+	if a.sure && a.last {
+		l.open--
+		l.idle.Broadcast()
+	}
+}
+
 // wait returns the page, and the one after it, which is asked for while this
 // one is decoded; nil if it is not known by then which that is.
 func (l *lister) wait(ctx context.Context, prefixes []string, a *asked) (p directory.ListPage, after *asked, err error) {
 	if next, ok := <-a.early; ok {
-		after = l.ask(ctx, prefixes, next)
+		after = l.ask(ctx, prefixes, next, false)
 	}
-	if p = <-a.page; after != nil && (a.err != nil || p.Next != after.link) {
+	switch p = <-a.page; {
+	case after == nil:
+	case a.err != nil || p.Next != after.link:
 		after.drop()
 		after = nil
+	default:
+		l.learn(after, true, false)
 	}
 	return p, after, a.err
 }
@@ -121,7 +141,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 			long = l.long(ctx, prefixes)
 		}
 		if next == nil {
-			next = l.ask(ctx, prefixes, s.Next)
+			next = l.ask(ctx, prefixes, s.Next, true)
 		}
 		p, after, err := l.wait(ctx, prefixes, next)
 		next = after
@@ -157,6 +177,12 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 			l.doubles[key]++ // again if the shard above was split, too
 		}
 		l.split(prefixes, nil)
+		if next == nil || !next.last { // else it was counted as one that ends
+			l.open--
+		}
+		if next != nil { // of this shard nothing is waited for any more
+			next.sure = false
+		}
 		l.busy--
 		l.idle.Broadcast()
 	}

@@ -129,6 +129,7 @@ type lister struct {
 	mu     sync.Mutex
 	idle   sync.Cond // lanes wait until there is more to do
 	todo   []directory.Shard
+	open   int // shards whose last page has not come
 	busy   int // lanes that may find more to do
 	asking sync.WaitGroup
 	// doubles are those who were listed before their shard was split.
@@ -223,6 +224,7 @@ func (l *lister) unfold(prefix, letters string, known map[string]directory.Shard
 	case !s.Done:
 		s.Name = name
 		l.todo = append(l.todo, s)
+		l.open++
 	}
 }
 

@@ -320,3 +320,43 @@ func TestPositionsKilled(t *testing.T) {
 		}
 	}
 }
+
+// Whoever comes in for the first time by a change of something else is stored
+// with their manager, of whom such a change tells nothing.
+func TestManagerOfWhoComesIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		choose         func(s *connection.Settings)
+		before, change tenant.Fields
+	}{
+		"enabled": {func(s *connection.Settings) { s.Disabled = false }, fields("accountEnabled", false), fields("accountEnabled", true)},
+		"member":  {func(s *connection.Settings) { s.Guests = false }, fields("userType", "Guest"), fields("userType", "Member")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 12)
+			w.choose(c.choose)
+			people := w.tenant.People()
+			for _, who := range []int{3, 4} {
+				w.ok(w.tenant.Update(people[who].ID, c.before))
+			}
+			w.ok(w.tenant.Update(people[3].ID, fields("manager", people[0].ID)))
+			w.ok(w.tenant.Update(people[4].ID, fields("manager", nil)))
+			w.succeed()
+			if stored := w.records(); stored[people[3].ID].ID != "" || stored[people[4].ID].ID != "" {
+				t.Fatal("they are stored from the beginning")
+			}
+			for _, who := range []int{3, 4} {
+				w.ok(w.tenant.Update(people[who].ID, c.change))
+			}
+			if r := w.succeed(); r.Created != 2 || r.Full || r.GraphCalls != 3 { // a page of changes, and a batch that asks for two
+				t.Errorf("%d created, full %v, %d calls", r.Created, r.Full, r.GraphCalls)
+			}
+			stored := w.records()
+			if got, none := stored[people[3].ID].Manager, stored[people[4].ID].Manager; got != people[0].ID || none != "" {
+				t.Errorf("they report to %q and %q, want %q and nobody", got, none, people[0].ID)
+			}
+			w.settled()
+		})
+	}
+}
