@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ type Client struct {
 	sdk   abstractions.RequestAdapter
 	plain http.RoundTripper // without the SDK, and so without a token
 	pacer Pacer
+	// decoding has room for as many pages of lists as are decoded at once: dozens
+	// come in the same moment, and one processor is left to whoever writes them.
+	decoding chan struct{}
 
 	// Now is the clock of the pacing, and Sleep waits for so long or until ctx
 	// ends. [New] sets both.
@@ -92,7 +96,10 @@ func New(endpoint string, creds Credentials, transport http.RoundTripper) (*Clie
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "graph: endpoint %q: %w", endpoint, err)
 	}
-	return &Client{base: base + "/v1.0", creds: creds, sdk: adapter, plain: transport, Now: time.Now, Sleep: sleep}, nil
+	return &Client{
+		base: base + "/v1.0", creds: creds, sdk: adapter, plain: transport, decoding: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		Now: time.Now, Sleep: sleep,
+	}, nil
 }
 
 // lent is the credential of the call that the context is of. The SDK has one

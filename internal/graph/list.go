@@ -86,6 +86,8 @@ func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefi
 				told(next)
 			}
 		}
+		c.decoding <- struct{}{}
+		defer func() { <-c.decoding }()
 		return DecodeList(b)
 	})
 }
