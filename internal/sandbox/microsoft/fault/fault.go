@@ -87,6 +87,10 @@ const (
 // are also counted as [ReportDownload]. It is no path kind.
 const LeakedToken = "reportDownload.leakedToken"
 
+// Batched begins the name under which the requests of a path kind are counted
+// that came within a batch; they are also counted as of their kind.
+const Batched = "batched."
+
 // Paths lists every path kind.
 var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs,
 	Groups, Group, GroupsDelta, GroupMembers, TransitiveMembers, MemberOf, CheckMemberGroups,

@@ -158,6 +158,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		return
 	}
 	t.Called(rt.path)
+	if _, inner := w.(*captured); inner {
+		t.Called(fault.Batched + rt.path)
+	}
 	if rep, hit := s.Gate.Before(r, t.ID, claims.App, rt.path); hit {
 		s.Gate.Send(w, r, t.ID, rt.path, rep)
 		return
