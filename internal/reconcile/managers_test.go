@@ -349,7 +349,7 @@ func TestManagerOfWhoComesIn(t *testing.T) {
 			for _, who := range []int{3, 4} {
 				w.ok(w.tenant.Update(people[who].ID, c.change))
 			}
-			if r := w.succeed(); r.Created != 2 || r.Full || r.GraphCalls != 3 { // a page of changes, and a batch that asks for two
+			if r := w.succeed(); r.Created != 2 || r.Full || r.GraphCalls != 3 { // changes, managers, and what is licensed
 				t.Errorf("%d created, full %v, %d calls", r.Created, r.Full, r.GraphCalls)
 			}
 			stored := w.records()

@@ -151,10 +151,11 @@ var outer = []string{
 	fault.MailboxReport, fault.ReportDownload,
 }
 
-// calls is how many requests Microsoft has counted so far. Those with which a
-// consent is verified are of other kinds.
+// calls is how many requests Microsoft has counted so far, without those with
+// which a consent is verified: for the organization, and for a single user.
 func (st *story) calls() (n int) {
 	counted := st.tenant.Calls()
+	n = -counted[fault.SingleUser]
 	for _, path := range outer {
 		n += counted[path] - counted[fault.Batched+path]
 	}

@@ -91,6 +91,10 @@ const LeakedToken = "reportDownload.leakedToken"
 // that came within a batch; they are also counted as of their kind.
 const Batched = "batched."
 
+// SingleUser counts the lists of one user, as they are asked for to see whether
+// that is granted; they are also counted as [Users]. It is no path kind.
+const SingleUser = "users.single"
+
 // Paths lists every path kind.
 var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs,
 	Groups, Group, GroupsDelta, GroupMembers, TransitiveMembers, MemberOf, CheckMemberGroups,
