@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,3 +215,40 @@ func TestRefusedInFlight(t *testing.T) {
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// leaving is a store that looks, whenever a batch is made, whether the one before
+// has gone out.
+type leaving struct {
+	*tables.Store
+	out    atomic.Int64 // writes that have gone out
+	before int64        // when the last batch was made
+	made   int
+	behind int // batches that were made before the one before had gone
+}
+
+func (l *leaving) Prepare(part string, f job.Fence, b directory.Batch) (job.Fence, func(context.Context, string) (job.Fence, error), error) {
+	out := l.out.Load()
+	if l.made > 0 && out == l.before {
+		l.behind++
+	}
+	l.made, l.before = l.made+1, out
+	return l.Store.Prepare(part, f, b)
+}
+
+// A batch has gone out before the next one is made: then the store works while
+// the worker does.
+func TestGoneBeforeNext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1500)
+	l := &leaving{Store: w.store}
+	w.cable.cut(func(int64) error {
+		time.Sleep(5 * time.Millisecond) // longer than a batch takes to be made
+		l.out.Add(1)
+		return nil
+	})
+	w.engine.Store = l
+	w.succeed()
+	if l.made < 15 || l.behind > 0 {
+		t.Errorf("%d of %d batches were made before the one before had gone out", l.behind, l.made)
+	}
+}
