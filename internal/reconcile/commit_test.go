@@ -242,7 +242,7 @@ func TestGoneBeforeNext(t *testing.T) {
 	w := newWorld(t, 1500)
 	l := &leaving{Store: w.store}
 	w.cable.cut(func(int64) error {
-		time.Sleep(5 * time.Millisecond) // longer than a batch takes to be made
+		time.Sleep(20 * time.Millisecond) // longer than a batch takes to be made
 		l.out.Add(1)
 		return nil
 	})
