@@ -45,11 +45,12 @@ func TestTakenForNew(t *testing.T) {
 				w.taps(t, lanes)
 			}
 			r := w.succeed()
-			if stored := w.records(); r.Created != 247 || r.Updated != 3 || len(stored) != 250 {
+			stored := w.records()
+			if r.Created != 247 || r.Updated != 3 || len(stored) != 250 {
 				t.Errorf("%d created, %d updated, %d stored", r.Created, r.Updated, len(stored))
 			}
 			for _, p := range w.tenant.People() {
-				if got := w.records()[p.ID]; got.DisplayName != p.DisplayName || !got.Active() {
+				if got := stored[p.ID]; got.DisplayName != p.DisplayName || !got.Active() {
 					t.Errorf("%s is %q, want %q", p.ID, got.DisplayName, p.DisplayName)
 				}
 			}

@@ -9,11 +9,7 @@ import (
 // lanes fetch what is to do, until nothing is left or ctx ends.
 func (l *lister) lanes(ctx context.Context) <-chan listed {
 	pages := make(chan listed)
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock() // whoever has just seen that ctx goes on waits by now
-		defer l.mu.Unlock()
-		l.idle.Broadcast()
-	})
+	stop := context.AfterFunc(ctx, l.wake)
 	for range l.Lanes {
 		l.asking.Go(func() {
 			for {
@@ -33,8 +29,16 @@ func (l *lister) lanes(ctx context.Context) <-chan listed {
 	return pages
 }
 
+// wake makes whoever waits look at their context again.
+func (l *lister) wake() {
+	l.mu.Lock() // whoever has just seen that it goes on waits by now
+	defer l.mu.Unlock()
+	l.idle.Broadcast()
+}
+
 // fetched waits until every page has come, or ctx ends, and reports which.
 func (l *lister) fetched(ctx context.Context) bool {
+	defer context.AfterFunc(ctx, l.wake)() // lanes that have failed do not wake it
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -109,11 +113,13 @@ func (l *lister) learn(a *asked, sure, last bool) {
 	}
 }
 
-// wait returns the page, and the one after it, which is asked for while this
-// one is decoded; nil if it is not known by then which that is.
-func (l *lister) wait(ctx context.Context, prefixes []string, a *asked) (p directory.ListPage, after *asked, err error) {
-	if next, ok := <-a.early; ok {
-		after = l.ask(ctx, prefixes, next, false)
+// wait returns the page, and the one after it if that is to be asked for while
+// this one is decoded; nil if it is not known by then which that is.
+func (l *lister) wait(ctx context.Context, prefixes []string, a *asked, ahead bool) (p directory.ListPage, after *asked, err error) {
+	if ahead {
+		if next, ok := <-a.early; ok {
+			after = l.ask(ctx, prefixes, next, false)
+		}
 	}
 	switch p = <-a.page; {
 	case after == nil:
@@ -143,7 +149,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 		if next == nil {
 			next = l.ask(ctx, prefixes, s.Next, true)
 		}
-		p, after, err := l.wait(ctx, prefixes, next)
+		p, after, err := l.wait(ctx, prefixes, next, long == nil) // a page after a split is not wanted
 		next = after
 		got := listed{s, p.Items, err}
 		if err == nil {
@@ -177,12 +183,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 			l.doubles[key]++ // again if the shard above was split, too
 		}
 		l.split(prefixes, nil)
-		if next == nil || !next.last { // else it was counted as one that ends
-			l.open--
-		}
-		if next != nil { // of this shard nothing is waited for any more
-			next.sure = false
-		}
+		l.open--
 		l.busy--
 		l.idle.Broadcast()
 	}

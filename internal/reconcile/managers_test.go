@@ -360,3 +360,16 @@ func TestManagerOfWhoComesIn(t *testing.T) {
 		})
 	}
 }
+
+// Where nobody is left out, a stranger is new: no manager has to be asked for.
+func TestManagerOfWhoIsNew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 12)
+	w.succeed()
+	_, err := w.tenant.Create(fields("userPrincipalName", "new@"+w.tenant.Domain))
+	w.ok(err)
+	if r := w.succeed(); r.Created != 1 || r.GraphCalls != 2 { // changes, and what is licensed
+		t.Errorf("%d created, %d calls", r.Created, r.GraphCalls)
+	}
+	w.settled()
+}

@@ -9,18 +9,15 @@ import (
 
 // Sender sends the SDK's requests as they are. net/http's client would be ready
 // to follow a redirect, which the service never sends, and copies every header
-// for that.
+// for that. The SDK's own timeout of a try ends when a body is closed, and
+// aztables leaves those of writes open.
 type Sender struct {
 	Transport http.RoundTripper
-	// Timeout is how long a try may take, with its answer's body; 0 is no limit.
-	Timeout time.Duration
+	Timeout   time.Duration // of a try, with its answer's body
 }
 
 // Do implements [policy.Transporter].
 func (s Sender) Do(req *http.Request) (*http.Response, error) {
-	if s.Timeout == 0 {
-		return s.Transport.RoundTrip(req)
-	}
 	ctx, cancel := context.WithTimeout(req.Context(), s.Timeout)
 	resp, err := s.Transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {

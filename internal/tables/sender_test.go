@@ -67,7 +67,7 @@ func TestSenderStays(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 	}))
 	defer srv.Close()
-	s, err := New(srv.URL, server.Credential(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: Sender{Transport: srv.Client().Transport}}})
+	s, err := New(srv.URL, server.Credential(), &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: Sender{srv.Client().Transport, time.Minute}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,17 +147,16 @@ func (st *story) differ(what string, was, now map[string]any) (k kind) {
 // outer are the kinds of requests that reach Graph by themselves. Of the others
 // that the handler makes, all go within a batch.
 var outer = []string{
-	fault.Users, fault.UsersCount, fault.UsersDelta, fault.GroupsDelta, fault.GroupMembers, fault.TransitiveMembers, fault.ByIDs, fault.Batch, fault.SubscribedSKUs,
+	fault.ListedUsers, fault.UsersCount, fault.UsersDelta, fault.GroupsDelta, fault.GroupMembers, fault.TransitiveMembers, fault.ByIDs, fault.Batch, fault.SubscribedSKUs,
 	fault.MailboxReport, fault.ReportDownload,
 }
 
-// calls is how many requests Microsoft has counted so far, without those with
-// which a consent is verified: for the organization, and for a single user.
+// calls is how many requests Microsoft has counted so far. Those with which a
+// consent is verified are of other kinds.
 func (st *story) calls() (n int) {
 	counted := st.tenant.Calls()
-	n = -counted[fault.SingleUser]
 	for _, path := range outer {
-		n += counted[path] - counted[fault.Batched+path]
+		n += counted[path]
 	}
 	return n
 }

@@ -87,13 +87,10 @@ const (
 // are also counted as [ReportDownload]. It is no path kind.
 const LeakedToken = "reportDownload.leakedToken"
 
-// Batched begins the name under which the requests of a path kind are counted
-// that came within a batch; they are also counted as of their kind.
-const Batched = "batched."
-
-// SingleUser counts the lists of one user, as they are asked for to see whether
-// that is granted; they are also counted as [Users]. It is no path kind.
-const SingleUser = "users.single"
+// ListedUsers counts the lists of users that were asked for by themselves, not
+// within a batch, and not of a single user, to see whether that is granted. They
+// are also counted as [Users]. It is no path kind.
+const ListedUsers = "users.listed"
 
 // Paths lists every path kind.
 var Paths = []string{Organization, Users, UsersCount, User, UsersDelta, ByIDs,

@@ -158,11 +158,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		return
 	}
 	t.Called(rt.path)
-	if _, inner := w.(*captured); inner {
-		t.Called(fault.Batched + rt.path)
-	}
-	if rt.path == fault.Users && r.URL.Query().Get("$top") == "1" {
-		t.Called(fault.SingleUser)
+	if _, inner := w.(*captured); rt.path == fault.Users && !inner && r.URL.Query().Get("$top") != "1" {
+		t.Called(fault.ListedUsers)
 	}
 	if rep, hit := s.Gate.Before(r, t.ID, claims.App, rt.path); hit {
 		s.Gate.Send(w, r, t.ID, rt.path, rep)
