@@ -200,6 +200,8 @@ type call struct {
 	// units is what the requests of a batch are taken to cost; 0 is what the
 	// link says.
 	units int
+	// head is shown the beginning of a long page before the rest has come.
+	head func(part []byte)
 	// bare allows a success without a body; told puts Graph's message into the
 	// error, for a caller who may read it.
 	bare, told bool
@@ -266,6 +268,7 @@ func (c *Client) try(ctx context.Context, tenant connection.Access, q call, seen
 	handler := abstractions.NewRequestHandlerOption()
 	handler.SetResponseHandler(func(native any, _ abstractions.ErrorMappings) (any, error) {
 		got = newResponse()
+		got.head = q.head
 		got.take(native)
 		return nil, nil // an error, which may name people, would get into a span
 	})

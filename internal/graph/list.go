@@ -65,8 +65,9 @@ func decodeCount(b []byte) (int, error) {
 // twice or not at all.
 //
 // If told is not nil, it is called with the next page's link as soon as that is
-// seen, before the page is decoded: a guess, which the page that is returned may
-// not confirm. It is not called where no link is seen.
+// seen, before the page is decoded, and where Graph puts it first, before it has
+// come: a guess, which the page that is returned may not confirm. It is not
+// called where no link is seen.
 func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefixes []string, link string, properties []string, told func(next string)) (p directory.ListPage, err error) {
 	defer fault.Wrap(&err, "graph: list of users of tenant %s", tenant)
 	q := call{link: link, given: link != "", needs: "User.Read.All"}
@@ -80,27 +81,34 @@ func (c *Client) ListPeople(ctx context.Context, tenant connection.Access, prefi
 			q.link += "&$filter=" + begins(prefixes)
 		}
 	}
-	return ask(ctx, c, tenant, q, func(b []byte) (directory.ListPage, error) {
-		if told != nil {
-			if next := glimpse(b); next != "" {
-				told(next)
-			}
+	look := func(part []byte) {
+		if told == nil {
+			return
 		}
+		if next := glimpse(part); next != "" {
+			told(next)
+			told = nil
+		}
+	}
+	q.head = look
+	return ask(ctx, c, tenant, q, func(b []byte) (directory.ListPage, error) {
+		look(b[:min(nearBytes, len(b))])
+		look(b[max(0, len(b)-nearBytes):])
 		c.decoding <- struct{}{}
 		defer func() { <-c.decoding }()
 		return DecodeList(b)
 	})
 }
 
-// glimpse is the next page's link if it stands near the beginning or the end of
-// a page, where Graph puts it; empty if it is not found there.
-func glimpse(page []byte) (next string) {
-	const near = 8 << 10 // bytes; links have some hundred, and 3 kB have been seen
-	name := []byte(`"@odata.nextLink"`)
-	_, rest, ok := bytes.Cut(page[:min(near, len(page))], name)
-	if !ok {
-		_, rest, ok = bytes.Cut(page[max(0, len(page)-near):], name)
-	}
+// nearBytes is how much of a page's beginning and end is searched for the link
+// to the next one, which Graph puts there: links have some hundred bytes, and 3 kB
+// have been seen.
+const nearBytes = 8 << 10
+
+// glimpse is the first link to a next page that a part of a page has; empty if
+// none is found, or it is cut.
+func glimpse(part []byte) (next string) {
+	_, rest, ok := bytes.Cut(part, []byte(`"@odata.nextLink"`))
 	if rest, colon := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(":")); ok && colon {
 		_ = json.NewDecoder(bytes.NewReader(rest)).Decode(&next) // it is only a guess
 	}

@@ -1,6 +1,8 @@
 package graph_test
 
 import (
+	"compress/gzip"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/connection"
 	"rollcall/internal/directory"
@@ -228,6 +231,46 @@ func TestListTells(t *testing.T) {
 		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: "t"}, nil, "", nil, func(link string) { got, times = link, times+1 })
 		if got != x.want || times > 1 || times == 1 && got == "" || err == nil && p.Next != x.want {
 			t.Errorf("%s: told %q %d times, next page %q, %v", name, got, times, p.Next, err)
+		}
+	}
+}
+
+// Where the link comes first, it is told before the rest of the page has come,
+// and once.
+func TestListTellsEarly(t *testing.T) {
+	told := make(chan string, 2)
+	var next string
+	person := `{"id":"` + someone + `"}`
+	people := person + strings.Repeat(","+person, 900)
+	for _, packed := range []bool{false, true} {
+		c, base := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			var out io.Writer = w
+			flush := func() error { return http.NewResponseController(w).Flush() }
+			if packed {
+				w.Header().Set("Content-Encoding", "gzip")
+				z := gzip.NewWriter(w)
+				defer z.Close()
+				out = z
+				flush = func() error { return errors.Join(z.Flush(), http.NewResponseController(w).Flush()) }
+			}
+			_, _ = io.WriteString(out, `{"@odata.nextLink":"`+next+`","value":[`+people[:20_000])
+			if err := flush(); err != nil {
+				t.Error(err)
+			}
+			select {
+			case link := <-told:
+				if link != next {
+					t.Errorf("told %q", link)
+				}
+			case <-time.After(5 * time.Second):
+				t.Error("nothing was told before the page had come")
+			}
+			_, _ = io.WriteString(out, people[20_000:]+`]}`)
+		})
+		next = base + "/v1.0/users?$skiptoken=a"
+		p, err := c.ListPeople(t.Context(), connection.Access{Tenant: "t"}, nil, "", nil, func(link string) { told <- link })
+		if err != nil || len(p.Items) != 901 || p.Next != next || len(told) != 0 {
+			t.Errorf("%d people, next page %q, told again %d times, %v", len(p.Items), p.Next, len(told), err)
 		}
 	}
 }

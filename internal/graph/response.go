@@ -22,6 +22,9 @@ type response struct {
 	// err is why the body is not whole; refusal is Graph's error, nil if the
 	// status is none or the body tells nothing.
 	err, refusal error
+	// head, if it is not nil, is called with what has come of a success once
+	// that is the first nearBytes, while the rest is read.
+	head func(part []byte)
 
 	in *bufio.Reader
 	gz gzip.Reader
@@ -41,7 +44,7 @@ func (r *response) free() {
 	if r == nil {
 		return
 	}
-	r.status, r.body, r.err, r.refusal = 0, r.body[:0], nil, nil
+	r.status, r.body, r.err, r.refusal, r.head = 0, r.body[:0], nil, nil, nil
 	if cap(r.body) <= maxKept {
 		responses.Put(r)
 	}
@@ -97,6 +100,10 @@ func (r *response) read(resp *http.Response, most int64) error {
 		}
 		n, err := from.Read(r.body[len(r.body):cap(r.body)])
 		r.body = r.body[:len(r.body)+n]
+		if r.head != nil && r.status == http.StatusOK && len(r.body) >= nearBytes {
+			r.head(r.body[:nearBytes])
+			r.head = nil
+		}
 		if err == io.EOF {
 			return nil
 		}

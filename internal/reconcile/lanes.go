@@ -113,13 +113,12 @@ func (l *lister) learn(a *asked, sure, last bool) {
 	}
 }
 
-// wait returns the page, and the one after it if that is to be asked for while
-// this one is decoded; nil if it is not known by then which that is.
-func (l *lister) wait(ctx context.Context, prefixes []string, a *asked, ahead bool) (p directory.ListPage, after *asked, err error) {
-	if ahead {
-		if next, ok := <-a.early; ok {
-			after = l.ask(ctx, prefixes, next, false)
-		}
+// wait returns the page, and the one after it if that is asked for while this one
+// comes, or is decoded; nil if it is not known by then which that is, or whether
+// it is wanted.
+func (l *lister) wait(ctx context.Context, prefixes []string, a *asked, wanted func() bool) (p directory.ListPage, after *asked, err error) {
+	if next, ok := <-a.early; ok && wanted() {
+		after = l.ask(ctx, prefixes, next, false)
 	}
 	switch p = <-a.page; {
 	case after == nil:
@@ -139,9 +138,18 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 	defer cancel()
 	var (
 		had  [][16]byte
-		long <-chan bool // whether it is better split
+		long <-chan bool // tells whether it is better split; nil while nobody asks
+		cut  bool        // what it has told
 		next *asked
 	)
+	goesOn := func() bool { // as far as is known
+		select {
+		case cut = <-long:
+			long = nil
+		default:
+		}
+		return long == nil && !cut
+	}
 	for ends := false; !ends; {
 		if s.Pages == longShard {
 			long = l.long(ctx, prefixes)
@@ -149,7 +157,7 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 		if next == nil {
 			next = l.ask(ctx, prefixes, s.Next, true)
 		}
-		p, after, err := l.wait(ctx, prefixes, next, long == nil) // a page after a split is not wanted
+		p, after, err := l.wait(ctx, prefixes, next, goesOn)
 		next = after
 		got := listed{s, p.Items, err}
 		if err == nil {
@@ -161,10 +169,12 @@ func (l *lister) walk(ctx context.Context, s directory.Shard, pages chan<- liste
 				}
 			}
 			s.Next, s.Pages, s.Done = p.Next, s.Pages+1, p.Next == ""
-			if !s.Done && long != nil && <-long {
+			if !s.Done && long != nil {
+				cut, long = <-long, nil
+			}
+			if !s.Done && cut {
 				s.Next, s.Split = "", true
 			}
-			long = nil
 			got.shard = s
 		}
 		if ends = err != nil || s.Done || s.Split; ends && !s.Split {
