@@ -138,8 +138,9 @@ func (b *batcher) fold(ctx context.Context, p directory.Page) ([]*folded, error)
 }
 
 // managers settles what a page leaves open. In a delta round an unmentioned
-// manager has not changed: of somebody whom the settings have left out so far it
-// is to be asked for. In an enumeration, or of somebody who returns,
+// manager has not changed: of somebody who is not stored, since the settings left
+// them out or age has purged them, it is to be asked for; who is new is not told
+// from them. In an enumeration, or of somebody who returns,
 // it means that there is none, or, in tenants where Graph forgets to mention
 // them, nothing; so whoever would keep a stored manager then is asked for.
 // Source of that defect: issue 15842 of microsoftgraph/microsoft-graph-docs.
@@ -149,12 +150,10 @@ func (b *batcher) managers(ctx context.Context, people []*folded) error {
 	// Unchanged since before a list began is not unchanged since the list: a
 	// manager who was gone for a while was not listed, and is not told again.
 	catchesUp := enumerating && c.Sharded && c.Latest == ""
-	s := &b.w.fence.Scope
-	leavesOut := s.NoGuests || s.NoDisabled || s.Grouped
 	var ids []string
 	for _, f := range people {
 		returns := f.prior != nil && (!f.prior.Active() || f.prior.Pending != "" || f.prior.Kept)
-		comes := f.prior == nil && !enumerating && leavesOut
+		comes := f.prior == nil && !enumerating
 		if (enumerating || returns || comes) && !f.hasManager && f.next.ID != "" && f.next.Pending == "" && (f.next.Manager != "" || catchesUp || comes) {
 			ids = append(ids, f.next.ID)
 		}

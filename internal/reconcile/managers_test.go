@@ -361,15 +361,36 @@ func TestManagerOfWhoComesIn(t *testing.T) {
 	}
 }
 
-// Where nobody is left out, a stranger is new: no manager has to be asked for.
-func TestManagerOfWhoIsNew(t *testing.T) {
+// Whoever was purged by age is a stranger when they are restored, and Graph may
+// tell nothing of their manager, though the settings leave nobody out.
+func TestManagerOfWhoWasPurged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 12)
+	w.engine = w.newEngine(t, edits{wires.Transport, "/users/delta", func(m map[string]any) {
+		if w.begin < 4 {
+			return
+		}
+		for _, item := range m["value"].([]any) {
+			delete(item.(map[string]any), "manager@delta")
+		}
+	}})
+	w.engine.ArchivedMaxAge = time.Hour
+	people := w.tenant.People()
+	who, boss := people[3].ID, people[0].ID
+	w.ok(w.tenant.Update(who, fields("manager", boss)))
 	w.succeed()
-	_, err := w.tenant.Create(fields("userPrincipalName", "new@"+w.tenant.Domain))
-	w.ok(err)
-	if r := w.succeed(); r.Created != 1 || r.GraphCalls != 2 { // changes, and what is licensed
-		t.Errorf("%d created, %d calls", r.Created, r.GraphCalls)
+	w.ok(w.tenant.Remove(who))
+	w.succeed()
+	w.clock.Advance(25 * time.Hour)
+	if r := w.succeed(); r.Purged != 1 {
+		t.Fatalf("%d purged", r.Purged)
+	}
+	w.ok(w.tenant.Restore(who))
+	if r := w.succeed(); r.Created != 1 || r.Full {
+		t.Errorf("%d created, full %v", r.Created, r.Full)
+	}
+	if got := w.records()[who].Manager; got != boss {
+		t.Errorf("they report to %q, want %q", got, boss)
 	}
 	w.settled()
 }
